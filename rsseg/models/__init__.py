@@ -1,0 +1,1 @@
+"""Networks: torch only, no files, no terminal. `registry.build_network` makes them by name."""

@@ -1,0 +1,64 @@
+"""MANet, Multiattention Network: the skeleton of MAResU-Net with a lighter attention block.
+
+Source: Li et al. 2021, IEEE TGRS, doi 10.1109/TGRS.2021.3093977, arXiv:2009.02130. Follows the published code: no
+residual path around the decoder blocks. Not the "MA-Net" of segmentation_models_pytorch.
+
+Shapes: N samples, C channels, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from rsseg.models.attention import ChannelAttention, KernelAttention
+from rsseg.models.blocks import AttentionBlock, AttentionUNet
+from rsseg.models.context import BlockContext
+
+
+class MANetAttention(AttentionBlock):
+    """Kernel position attention plus channel attention, both with their residual.
+
+    Shape: (N, C, H, W) to the same. With both scales at zero it returns 2 x, as published.
+    """
+
+    def __init__(self, channels: int, *, energy_positions: float | None = None) -> None:
+        super().__init__()
+        self.position = KernelAttention(channels)
+        self.channel = ChannelAttention(energy_positions=energy_positions)
+
+    def forward(self, x: Tensor, context: BlockContext | None = None) -> Tensor:
+        """Attend to `context`, or to `x` itself where there is none."""
+        known = self.summarise(x) if context is None else context
+        return self.position.attend(x, known.position) + self.channel.attend(x, known.channel)
+
+    def summarise(self, x: Tensor, valid: Tensor | None = None) -> BlockContext:
+        """Take the sums that attention needs; `valid` (N, H, W) leaves positions out."""
+        return BlockContext(
+            position=self.position.summarise(x, valid), channel=self.channel.summarise(x, valid)
+        )
+
+
+class MANet(AttentionUNet):
+    """MANet with a ResNet encoder; see `AttentionUNet` for shapes and contexts.
+
+    Args:
+        encoder: `resnet18`, `resnet34`, `resnet50` (the paper's) or `resnet101`.
+        bands: input channels.
+        classes: output channels.
+        energy_positions: makes channel attention independent of the image's size: the number of pixels of the
+            images the network was trained on, from which each attention block takes its own number of positions.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: str = "resnet50",
+        bands: int = 3,
+        classes: int,
+        energy_positions: int | None = None,
+    ) -> None:
+        def attention(channels: int, *, stride: int) -> MANetAttention:
+            positions = None if energy_positions is None else energy_positions / stride**2
+            return MANetAttention(channels, energy_positions=positions)
+
+        super().__init__(encoder, bands=bands, classes=classes, attention=attention)

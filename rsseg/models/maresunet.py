@@ -1,0 +1,92 @@
+"""MAResU-Net: a U-shaped ResNet with linear position attention and channel attention on every skip.
+
+Source: Li et al. 2022, IEEE GRSL 19, 8009205, arXiv:2011.14302. Follows the published code, whose attention block has
+dropout where the paper's figure has batch norm (`attention_norm="batch"`).
+
+Shapes: N samples, C channels, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from rsseg.errors import OptionError
+from rsseg.models.attention import ChannelAttention, LinearAttention
+from rsseg.models.blocks import AttentionBlock, AttentionUNet, ConvUnit
+from rsseg.models.context import BlockContext
+
+DROPOUT = 0.1
+
+
+class MAResUNetAttention(AttentionBlock):
+    """A 3 x 3 convolution, then position and channel attention side by side, mixed and added.
+
+    Shape: (N, C, H, W) to the same; the input is not added back.
+    """
+
+    def __init__(self, channels: int, *, norm: bool = False, energy_positions: float | None = None) -> None:
+        super().__init__()
+        self.mix = ConvUnit(nn.Conv2d(channels, channels, 3, padding=1), norm=norm)
+        self.position = LinearAttention(channels)
+        self.channel = ChannelAttention(energy_positions=energy_positions)
+        self.dropout = nn.Identity() if norm else nn.Dropout2d(DROPOUT)
+        self.position_out = ConvUnit(nn.Conv2d(channels, channels, 1), norm=norm)
+        self.channel_out = ConvUnit(nn.Conv2d(channels, channels, 1), norm=norm)
+        self.out = ConvUnit(nn.Conv2d(channels, channels, 1), norm=norm)
+
+    def forward(self, x: Tensor, context: BlockContext | None = None) -> Tensor:
+        """Attend to `context`, or to `x` itself where there is none."""
+        mixed = self.mix(x)
+        return self._attend(mixed, self._summarise(mixed, None) if context is None else context)
+
+    def summarise(self, x: Tensor, valid: Tensor | None = None) -> BlockContext:
+        """Take the sums that attention needs; `valid` (N, H, W) leaves positions out."""
+        return self._summarise(self.mix(x), valid)
+
+    def _summarise(self, mixed: Tensor, valid: Tensor | None) -> BlockContext:
+        return BlockContext(
+            position=self.position.summarise(mixed, valid), channel=self.channel.summarise(mixed, valid)
+        )
+
+    def _attend(self, mixed: Tensor, context: BlockContext) -> Tensor:
+        position = self.position_out(self.dropout(self.position.attend(mixed, context.position)))
+        channel = self.channel_out(self.dropout(self.channel.attend(mixed, context.channel)))
+        y: Tensor = self.out(self.dropout(position + channel))
+        return y
+
+
+class MAResUNet(AttentionUNet):
+    """MAResU-Net with a ResNet encoder; see `AttentionUNet` for shapes and contexts.
+
+    Args:
+        encoder: `resnet18`, `resnet34` (the paper's), `resnet50` or `resnet101`.
+        bands: input channels.
+        classes: output channels.
+        attention_norm: `none` as in the published code, or `batch` as in the paper's figure, which then
+            replaces the dropout.
+        energy_positions: makes channel attention independent of the image's size: the number of pixels of the
+            images the network was trained on, from which each attention block takes its own number of positions.
+
+    Raises:
+        OptionError: `attention_norm` is something else.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: str = "resnet34",
+        bands: int = 3,
+        classes: int,
+        attention_norm: Literal["none", "batch"] = "none",
+        energy_positions: int | None = None,
+    ) -> None:
+        if attention_norm not in ("none", "batch"):
+            raise OptionError(f"attention_norm is {attention_norm!r}; it must be 'none' or 'batch'")
+
+        def attention(channels: int, *, stride: int) -> MAResUNetAttention:
+            positions = None if energy_positions is None else energy_positions / stride**2
+            return MAResUNetAttention(channels, norm=attention_norm == "batch", energy_positions=positions)
+
+        super().__init__(encoder, bands=bands, classes=classes, attention=attention)

@@ -1,0 +1,36 @@
+"""What all tests share: the flag that re-records, and the table of parities at the end of a run."""
+
+from __future__ import annotations
+
+import pytest
+
+PARITY = "parity"
+"""Name of the property under which a test leaves a line of the parity table."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--record",
+        action="store_true",
+        help="write the recorded numbers of the networks anew instead of comparing",
+    )
+
+
+@pytest.fixture
+def record(request: pytest.FixtureRequest) -> bool:
+    """Whether to re-record."""
+    return bool(request.config.getoption("--record"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    lines = [
+        str(value)
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.stats.get(outcome, [])
+        for name, value in getattr(report, "user_properties", ())
+        if name == PARITY
+    ]
+    if lines:
+        terminalreporter.section("parity with the published networks: worst |error|, tolerance, ratio")
+        for line in lines:
+            terminalreporter.write_line(line)

@@ -1,0 +1,156 @@
+"""The published networks: their parameters' names in our words, and the rule that makes the fixtures' weights.
+
+Names: `encoderK.B.*` are torchvision's `layerK.B.*`; the rest is the map below.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tests.shared import shared_folder
+
+_RENAMES = (
+    (r"^firstconv\.", "encoder.conv1."),
+    (r"^firstbn\.", "encoder.bn1."),
+    (r"^encoder([1-4])\.", r"encoder.layer\1."),
+    (r"\bPAM\.", "position."),
+    (r"\bCAM\.", "channel."),
+    (r"\b(query|key|value)_conv\.", r"\1."),
+    (r"\bgamma$", "scale"),
+    (r"\bconv1\.0\.", "mix.conv."),
+    (r"\bconv2P\.1\.0\.", "position_out.conv."),
+    (r"\bconv2C\.1\.0\.", "channel_out.conv."),
+    (r"\bconv3\.1\.0\.", "out.conv."),
+    (r"^finaldeconv1\.", "head.upsample.conv."),
+    (r"^finalconv2\.", "head.refine.conv."),
+    (r"^finalconv3\.", "head.classify."),
+)
+_DECODER = {
+    "conv1": "reduce.conv",
+    "norm1": "reduce.norm",
+    "deconv2": "upsample.conv",
+    "norm2": "upsample.norm",
+    "conv3": "expand.conv",
+    "norm3": "expand.norm",
+}
+
+
+def our_name(published: str) -> str:
+    """Our name of a tensor of the published MAResU-Net, MANet or one of their modules."""
+    name = published
+    for pattern, ours in (*_RENAMES, *_decoder_renames(prefix=r"(decoder[1-4]\.)")):
+        name = re.sub(pattern, ours, name)
+    return name
+
+
+def our_decoder_name(published: str) -> str:
+    """Our name of a tensor of a published decoder block on its own."""
+    name = published
+    for pattern, ours in _decoder_renames(prefix="()"):
+        name = re.sub(pattern, ours, name)
+    return name
+
+
+def _decoder_renames(*, prefix: str) -> list[tuple[str, str]]:
+    return [(rf"^{prefix}{published}\.", rf"\1{ours}.") for published, ours in _DECODER.items()]
+
+
+@dataclass(frozen=True)
+class Fixture:
+    """Numbers of a published network or module: what the JSON says, and the arrays."""
+
+    tag: str
+    description: Mapping[str, Any]
+    arrays: Mapping[str, NDArray[np.float32]]
+
+    @property
+    def cases(self) -> Mapping[str, Any]:
+        cases: Mapping[str, Any] = self.description["cases"]
+        return cases
+
+
+def network_fixture(tag: str) -> Fixture:
+    """Load the fixture of a network; skips where the folder is absent."""
+    folder = shared_folder("specs", "fixtures")
+    description = json.loads((folder / f"{tag}.json").read_text(encoding="utf-8"))
+    return Fixture(tag, description, _arrays(tag))
+
+
+def module_fixture(name: str) -> Fixture:
+    """Load the fixture of a single module; its arrays are named `<case>/<output>`."""
+    folder = shared_folder("specs", "fixtures")
+    description = json.loads((folder / "modules.json").read_text(encoding="utf-8"))["modules"][name]
+    prefix = f"{name}/"
+    arrays = {key.removeprefix(prefix): a for key, a in _arrays("modules").items() if key.startswith(prefix)}
+    return Fixture(name, description, arrays)
+
+
+@cache
+def _arrays(tag: str) -> Mapping[str, NDArray[np.float32]]:
+    with np.load(shared_folder("specs", "fixtures", f"{tag}.npz")) as file:
+        return dict(file)
+
+
+def published_weights(description: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The published state dict by its own names, made by the rule of the fixtures' README and checked by hash."""
+    digest = hashlib.sha256()
+    weights = {}
+    for row in description["tensors"]:
+        value = _tensor(row, description)
+        digest.update(value.tobytes())
+        weights[row["name"]] = torch.from_numpy(value)
+    assert digest.hexdigest() == description["weights_sha256"]
+    return weights
+
+
+def _tensor(row: Mapping[str, Any], description: Mapping[str, Any]) -> NDArray[Any]:
+    shape = tuple(row["shape"])
+    if row["name"].endswith("num_batches_tracked"):
+        return np.zeros(shape, dtype=np.int64)
+    gains = description["gains"]
+    gain = gains.get(row["name"], gains["default"])
+    z = normal(description["weight_seed"] + row["i"], shape)
+    return np.asarray(weight_rule(row["name"], z, gain=gain), dtype=np.float32)
+
+
+def weight_rule(name: str, z: NDArray[Any], *, gain: float) -> NDArray[Any]:
+    """Turn random numbers of mean 0 and variance 1 into the weights of the tensor of that name and shape."""
+    leaf = name.rsplit(".", 1)[-1]
+    if leaf == "running_mean":
+        return 0.1 * z
+    if leaf == "running_var":
+        return 1 + 0.25 * abs(z)
+    if leaf in ("gamma", "scale"):
+        return 0.5 + 0.1 * z
+    if z.ndim in (2, 4):
+        return gain * z / math.sqrt(math.prod(z.shape[1:]))
+    return 0.1 * z if leaf == "bias" else 1 + 0.1 * z
+
+
+def normal(seed: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Standard normal numbers of one seed."""
+    return np.random.Generator(np.random.PCG64(seed)).standard_normal(shape)
+
+
+def case_inputs(case: Mapping[str, Any]) -> list[Tensor]:
+    """The inputs of a case, float32; networks have one, modules may have two."""
+    if "input_shape" in case:
+        shapes, seeds = [case["input_shape"]], [case["input_seed"]]
+    else:
+        shapes, seeds = case["input_shapes"], case["input_seeds"]
+    return [
+        torch.from_numpy((case["input_scale"] * normal(seed, tuple(shape))).astype(np.float32))
+        for shape, seed in zip(shapes, seeds, strict=True)
+    ]

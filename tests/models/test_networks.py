@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
+
+from rsseg.models.attention import ChannelAttention
+from rsseg.models.blocks import AttentionUNet, pad_to_multiple, reduce_valid
+from rsseg.models.registry import build_network
+from tests.models.making import image, network
+
+RECORDS = Path(__file__).with_name("records.json")
+
+SPECIFIED = {  # architecture, encoder: parameters for 6 classes, GMAC for 512 x 512 pixels
+    ("maresunet", "resnet18"): (16_168_350, 19.04),
+    ("maresunet", "resnet34"): (26_276_510, 28.70),
+    ("maresunet", "resnet50"): (102_722_702, 105.56),
+    ("maresunet", "resnet101"): (121_714_830, 124.95),
+    ("manet", "resnet18"): (11_986_590, 15.82),
+    ("manet", "resnet34"): (22_094_750, 25.48),
+    ("manet", "resnet50"): (35_860_622, 54.02),
+    ("manet", "resnet101"): (54_852_750, 73.41),
+}
+RECORDED: dict[str, tuple[str, dict[str, Any]]] = {
+    "maresunet": ("maresunet", {}),
+    "maresunet, batch norm": ("maresunet", {"attention_norm": "batch"}),
+    "maresunet, scaled energy": ("maresunet", {"energy_positions": 256 * 256}),
+    "manet": ("manet", {}),
+    "linear": ("linear", {}),
+}
+WITH_ATTENTION = ("maresunet", "manet")
+
+
+@pytest.mark.parametrize(("architecture", "encoder"), SPECIFIED)
+def test_size_and_cost_are_those_of_the_specification(architecture: str, encoder: str) -> None:
+    parameters, gmac = SPECIFIED[architecture, encoder]
+    with torch.device("meta"):
+        built = build_network(architecture, encoder=encoder, bands=3, classes=6).eval()
+        with FlopCounterMode(display=False) as counter:
+            built(torch.empty(1, 3, 512, 512))
+
+    assert sum(p.numel() for p in built.parameters()) == parameters
+    # The published attention takes some sums, about 0.01 GMAC, without a matrix product.
+    assert counter.get_total_flops() / 2e9 == pytest.approx(gmac, abs=0.015)
+
+
+@pytest.mark.parametrize(("architecture", "parameters"), [("maresunet", 26_276_221), ("manet", 35_860_333)])
+def test_the_default_encoder_is_the_papers(architecture: str, parameters: int) -> None:
+    with torch.device("meta"):
+        built = build_network(architecture, classes=5)
+
+    assert sum(p.numel() for p in built.parameters()) == parameters
+
+
+@pytest.mark.parametrize(("bands", "height", "width"), [(1, 1, 1), (4, 33, 33), (8, 31, 97), (3, 100, 160)])
+@pytest.mark.parametrize("architecture", ["maresunet", "manet", "linear"])
+def test_any_size_and_any_bands_give_logits_of_that_size(
+    architecture: str, bands: int, height: int, width: int
+) -> None:
+    built = network(architecture, bands=bands, classes=5)
+
+    with torch.no_grad():
+        logits = built(image(2, bands, height, width))
+
+    assert logits.shape == (2, 5, height, width)
+    assert logits.isfinite().all()
+
+
+@pytest.mark.parametrize("architecture", WITH_ATTENTION)
+def test_other_sizes_are_padded_with_zeros_on_the_right_and_at_the_bottom(architecture: str) -> None:
+    built = network(architecture)
+    x = image(1, 3, 33, 50)
+
+    with torch.no_grad():
+        found, padded = built(x), built(functional.pad(x, (0, 14, 0, 31)))
+
+    assert torch.equal(found, padded[..., :33, :50])
+
+
+@pytest.mark.parametrize("architecture", WITH_ATTENTION)
+def test_contexts_of_the_parts_of_an_image_add_up_to_its_own(architecture: str) -> None:
+    built = network(architecture, dtype=torch.float64)
+    assert isinstance(built, AttentionUNet)
+    x = image(1, 3, 64, 96, dtype=torch.float64)
+    keep = torch.zeros(1, 64, 96, dtype=torch.bool)
+    keep[:, :32, :64] = True
+
+    with torch.no_grad():
+        parts = zip(built.summarise(x, keep), built.summarise(x, ~keep), strict=True)
+        found = built(x, [a + b for a, b in parts])
+        expected = built(x)
+        alone = built(x, built.summarise(x, keep))
+
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-9)
+    assert (alone - expected).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("architecture", WITH_ATTENTION)
+def test_there_is_one_context_for_each_attention_module(architecture: str) -> None:
+    built = network(architecture)
+    assert isinstance(built, AttentionUNet)
+
+    with torch.no_grad():
+        contexts = built.summarise(image(2, 3, 64, 96))
+
+    assert len(contexts) == len(built.attention_modules()) == 4
+    counts = [context.position.positions.tolist() for context in contexts]
+    assert counts == [[2 * 3] * 2, [4 * 6] * 2, [8 * 12] * 2, [16 * 24] * 2]
+
+
+@pytest.mark.parametrize("architecture", WITH_ATTENTION)
+def test_an_image_without_valid_pixels_gives_finite_logits(architecture: str) -> None:
+    built = network(architecture)
+    assert isinstance(built, AttentionUNet)
+    x = torch.zeros(1, 3, 40, 40)
+
+    with torch.no_grad():
+        logits = built(x, built.summarise(x, torch.zeros(1, 40, 40, dtype=torch.bool)))
+
+    assert logits.isfinite().all()
+
+
+def test_the_linear_network_has_no_context() -> None:
+    built = network("linear")
+    x = image(1, 3, 5, 5)
+
+    assert built.attention_modules() == ()  # type: ignore[operator]
+    assert built.summarise(x) == ()  # type: ignore[operator]
+    assert torch.equal(built(x, ()), built(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("architecture", WITH_ATTENTION)
+def test_autocast_stays_near_float32(architecture: str, dtype: torch.dtype) -> None:
+    built = network(architecture)
+    x = image(1, 3, 64, 64)
+
+    with torch.no_grad(), torch.autocast("cpu", dtype=dtype):
+        found = built(x)
+
+    with torch.no_grad():
+        expected = built(x)
+    assert found.isfinite().all()
+    assert (found.float() - expected).abs().mean() < 0.05 * expected.std()
+
+
+@pytest.mark.parametrize("autocast", [False, True], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("architecture", WITH_ATTENTION)
+def test_training_reaches_every_parameter(architecture: str, autocast: bool) -> None:
+    built = network(architecture).train()
+    built.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = image(2, 3, 64, 64).contiguous(memory_format=torch.channels_last)
+
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        logits = built(x)
+    loss = functional.cross_entropy(logits.float(), torch.zeros(2, 64, 64, dtype=torch.int64))
+    loss.backward()  # type: ignore[no-untyped-call]
+
+    for name, parameter in built.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+
+
+def test_each_block_takes_its_share_of_the_energy_positions() -> None:
+    built = network("manet", energy_positions=256 * 256)
+    assert isinstance(built, AttentionUNet)
+
+    shares = [m.energy_positions for m in built.modules() if isinstance(m, ChannelAttention)]
+
+    assert shares == [64, 256, 1024, 4096]
+
+
+@pytest.mark.parametrize("architecture", WITH_ATTENTION)
+def test_energy_positions_of_the_images_own_size_are_the_published_energy(architecture: str) -> None:
+    x = image(1, 3, 64, 96, dtype=torch.float64)
+
+    with torch.no_grad():
+        scaled = network(architecture, dtype=torch.float64, energy_positions=64 * 96)(x)
+        published = network(architecture, dtype=torch.float64)(x)
+
+    torch.testing.assert_close(scaled, published, rtol=0, atol=1e-10)
+
+
+def test_a_position_is_valid_where_all_pixels_under_it_are() -> None:
+    valid = torch.ones(1, 33, 64, dtype=torch.bool)
+    valid[0, 5, 9] = False
+
+    reduced = reduce_valid(valid, stride=4)
+
+    assert reduced.shape == (1, 16, 16)
+    expected = torch.ones(1, 16, 16, dtype=torch.bool)
+    expected[0, 1, 2] = False
+    expected[0, 8:] = False  # row 32 is alone in its position, and the rest is padding
+    assert torch.equal(reduced, expected)
+
+
+def test_padding_leaves_a_multiple_alone() -> None:
+    x = image(1, 1, 4, 8)
+
+    assert pad_to_multiple(x, 4) is x
+    assert pad_to_multiple(x, 8).shape == (1, 1, 8, 8)
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_network_gives_its_recorded_numbers(name: str, record: bool) -> None:
+    architecture, options = RECORDED[name]
+    built = network(architecture, bands=4, classes=3, dtype=torch.float64, **options)
+    with torch.no_grad():
+        logits = built(image(2, 4, 40, 56, dtype=torch.float64)).flatten()
+    found = {"std": float(logits.std()), "values": logits[:: logits.numel() // 6].tolist()}
+
+    records = json.loads(RECORDS.read_text(encoding="utf-8")) if RECORDS.exists() else {}
+    if record:
+        records[name] = found
+        RECORDS.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+
+    assert found["std"] == pytest.approx(records[name]["std"], rel=1e-6)
+    assert found["values"] == pytest.approx(records[name]["values"], rel=1e-6, abs=1e-8)

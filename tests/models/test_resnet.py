@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from rsseg.models.resnet import LAYOUTS, STRIDES, ResNet, adapt_stem
+from tests.models.making import filled, image
+
+PARAMETERS = {  # torchvision's, without fc
+    "resnet18": 11_176_512,
+    "resnet34": 21_284_672,
+    "resnet50": 23_508_032,
+    "resnet101": 42_500_160,
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_parameters_are_as_many_as_those_of_torchvision(name: str) -> None:
+    with torch.device("meta"):
+        encoder = ResNet(name, bands=3)
+
+    assert sum(p.numel() for p in encoder.parameters()) == PARAMETERS[name]
+
+
+def test_the_parameters_have_the_names_of_torchvision() -> None:
+    with torch.device("meta"):
+        basic, bottleneck = ResNet("resnet18", bands=3), ResNet("resnet50", bands=3)
+
+    assert {"conv1.weight", "bn1.running_mean", "layer1.0.conv1.weight", "layer1.1.bn2.bias"} <= set(
+        basic.state_dict()
+    )
+    assert {"layer2.0.downsample.0.weight", "layer4.0.downsample.1.running_var"} <= set(basic.state_dict())
+    assert {"layer1.0.downsample.0.weight", "layer4.2.conv3.weight", "layer4.2.bn3.weight"} <= set(
+        bottleneck.state_dict()
+    )
+    assert not any("downsample" in name for name in basic.layer1.state_dict())
+    assert not any("fc" in name for name in basic.state_dict())
+
+
+def test_the_stride_of_a_bottleneck_lies_on_its_middle_convolution() -> None:
+    with torch.device("meta"):
+        first = ResNet("resnet50", bands=3).layer2.get_submodule("0")
+
+    assert first.get_submodule("conv1").stride == (1, 1)
+    assert first.get_submodule("conv2").stride == (2, 2)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_features_have_the_declared_channels_and_strides(name: str) -> None:
+    with torch.device("meta"):
+        encoder = ResNet(name, bands=5)
+        features = encoder(torch.empty(2, 5, 64, 96))
+
+    assert [tuple(f.shape) for f in features] == [
+        (2, channels, 64 // stride, 96 // stride)
+        for channels, stride in zip(encoder.channels, STRIDES, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("bands", [1, 2, 3, 4, 8])
+def test_an_adapted_stem_sees_equal_bands_as_it_saw_three(bands: int) -> None:
+    stem = image(64, 3, 7, 7)
+
+    adapted = adapt_stem(stem, bands=bands)
+
+    assert adapted.shape == (64, bands, 7, 7)
+    torch.testing.assert_close(adapted[:, 0], stem[:, 0] * 3 / bands)
+    if bands % 3 == 0 or bands == 3:
+        torch.testing.assert_close(adapted.sum(dim=1), stem.sum(dim=1))
+    if bands == 3:
+        assert torch.equal(adapted, stem)
+
+
+def test_an_adapted_stem_repeats_the_filters_cyclically() -> None:
+    stem = image(64, 3, 7, 7)
+
+    adapted = adapt_stem(stem, bands=4)
+
+    torch.testing.assert_close(adapted, stem[:, [0, 1, 2, 0]] * 0.75)
+
+
+def test_an_adapted_stem_loads() -> None:
+    encoder = filled(ResNet("resnet18", bands=4), dtype=torch.float32)
+    weights = filled(ResNet("resnet18", bands=3), dtype=torch.float32).state_dict()
+
+    weights["conv1.weight"] = adapt_stem(weights["conv1.weight"], bands=4)
+
+    encoder.load_state_dict(weights)
