@@ -1,0 +1,116 @@
+"""From pixels to the numbers a network sees: one code for training and prediction.
+
+All numbers come from the weights' card, never from an option, because a difference between training and
+prediction is the commonest silent error in this field.
+
+Shapes: N samples, C channels, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsseg.errors import OptionError, WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+"""Mean and standard deviation of ImageNet on the scale 0 to 255, red, green, blue."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaling:
+    """How pixel values become network input: `(pixel - mean) / std`, one pair per channel.
+
+    `dtype` is the pixel type the numbers were made for (`uint8`, `uint16`, `float32`, ...).
+
+    Raises:
+        WeightsError: lengths differ or a standard deviation is not positive.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    dtype: str = "uint8"
+
+    def __post_init__(self) -> None:
+        if not self.mean or len(self.mean) != len(self.std):
+            raise WeightsError(f"scaling has {len(self.mean)} means and {len(self.std)} standard deviations")
+        if any(s <= 0 for s in self.std):
+            raise WeightsError(f"scaling has standard deviations {self.std}; all must be positive")
+
+    @property
+    def channels(self) -> int:
+        """How many channels it scales."""
+        return len(self.mean)
+
+    def apply(self, pixels: Tensor, valid: Tensor) -> Tensor:
+        """Scale a batch on the device where it lies; invalid pixels become 0.
+
+        Args:
+            pixels: (N, C, H, W), any real type.
+            valid: (N, H, W) bool, True where the pixel counts.
+
+        Returns:
+            float32 (N, C, H, W).
+        """
+        # Cards are read before torch is needed: a refusal must not wait for its import.
+        import torch
+
+        mean = torch.tensor(self.mean, dtype=torch.float32, device=pixels.device).view(1, -1, 1, 1)
+        std = torch.tensor(self.std, dtype=torch.float32, device=pixels.device).view(1, -1, 1, 1)
+        scaled = (pixels.to(torch.float32) - mean) / std
+        return scaled.masked_fill_(~valid.unsqueeze(1), 0.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"mean": list(self.mean), "std": list(self.std), "dtype": self.dtype}
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Scaling:
+        """The inverse of `to_dict`."""
+        return cls(
+            mean=tuple(float(v) for v in row["mean"]),
+            std=tuple(float(v) for v in row["std"]),
+            dtype=str(row["dtype"]),
+        )
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Maps pixel values from `minimum`..`maximum` to 0..255, for weights that were trained on 8-bit imagery.
+
+    Only a user can know these two numbers, so they are never guessed from the pixels.
+
+    Raises:
+        OptionError: the range is empty.
+    """
+
+    minimum: float
+    maximum: float
+
+    def __post_init__(self) -> None:
+        if not self.minimum < self.maximum:
+            raise OptionError(
+                f"scale is {self.minimum:g},{self.maximum:g}; the first must be below the second"
+            )
+
+    def apply(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
+        """Stretch values of any shape; what lies outside the range is clipped to it, NaN becomes 0."""
+        share = (pixels.astype(np.float32) - self.minimum) / (self.maximum - self.minimum)
+        stretched: NDArray[np.float32] = np.nan_to_num(np.clip(share, 0.0, 1.0) * np.float32(255.0))
+        return stretched
+
+
+def default_scaling(channels: int, *, dtype: str = "uint8") -> Scaling:
+    """The scaling of new weights: ImageNet's for three 8-bit channels, otherwise the middle of the type's range."""
+    if dtype == "uint8" and channels == 3:
+        return Scaling(mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    middle, spread = {"uint8": (118.0, 58.0), "uint16": (2000.0, 1500.0)}.get(dtype, (0.0, 1.0))
+    return Scaling(mean=(middle,) * channels, std=(spread,) * channels, dtype=dtype)

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+import torch
+
+from rsseg.errors import OptionError, WeightsError
+from rsseg.preprocess import IMAGENET_MEAN, Scaling, Stretch, default_scaling
+
+
+def test_pixels_are_scaled_channel_by_channel_and_invalid_ones_become_zero() -> None:
+    scaling = Scaling(mean=(10.0, 100.0), std=(2.0, 50.0))
+    pixels = torch.tensor([[[[12, 10]], [[200, 0]]]], dtype=torch.uint8)
+    valid = torch.tensor([[[True, False]]])
+
+    assert scaling.apply(pixels, valid).tolist() == [[[[1.0, 0.0]], [[2.0, 0.0]]]]
+
+
+def test_missing_values_that_are_nan_become_zero() -> None:
+    pixels = torch.tensor([[[[float("nan"), 1.0]]]])
+
+    scaled = Scaling(mean=(0.0,), std=(1.0,), dtype="float32").apply(pixels, torch.tensor([[[False, True]]]))
+
+    assert scaled.tolist() == [[[[0.0, 1.0]]]]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32, np.float64])
+def test_all_common_pixel_types_are_scaled_alike(dtype: type) -> None:
+    pixels = torch.from_numpy(np.arange(12, dtype=dtype).reshape(1, 1, 3, 4))
+
+    scaled = Scaling(mean=(1.0,), std=(2.0,)).apply(pixels, torch.ones(1, 3, 4, dtype=torch.bool))
+
+    assert scaled.dtype == torch.float32
+    assert scaled.flatten().tolist() == [(n - 1) / 2 for n in range(12)]
+
+
+def test_a_scaling_survives_being_written_as_a_row() -> None:
+    scaling = Scaling(mean=(1.5,), std=(0.5,), dtype="uint16")
+
+    assert Scaling.from_dict(scaling.to_dict()) == scaling
+
+
+@pytest.mark.parametrize(("mean", "std"), [((), ()), ((1.0,), (1.0, 2.0)), ((1.0,), (0.0,))])
+def test_scalings_that_cannot_be_are_refused(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    with pytest.raises(WeightsError, match="scaling has"):
+        Scaling(mean=mean, std=std)
+
+
+def test_three_8_bit_channels_get_the_numbers_of_imagenet() -> None:
+    assert default_scaling(3).mean == IMAGENET_MEAN
+    assert default_scaling(4).channels == 4
+    assert default_scaling(3, dtype="uint16").dtype == "uint16"
+
+
+def test_a_stretch_maps_its_range_to_8_bits_and_clips() -> None:
+    stretched = Stretch(100, 300).apply(np.array([0, 100, 200, 300, 4000], dtype=np.uint16))
+
+    assert stretched.tolist() == [0.0, 0.0, 127.5, 255.0, 255.0]
+
+
+def test_a_stretch_makes_nan_black() -> None:
+    assert Stretch(0, 1).apply(np.array([np.nan, 1.0])).tolist() == [0.0, 255.0]
+
+
+def test_an_empty_stretch_is_refused() -> None:
+    with pytest.raises(OptionError, match="the first must be below the second"):
+        Stretch(5, 5)
