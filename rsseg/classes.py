@@ -108,6 +108,12 @@ def load_classes(path: Path) -> ClassTable:
     rows = document.get("classes") if isinstance(document, dict) else None
     if not isinstance(rows, list):
         raise LabelError(f'{path}: has no list "classes"', hint="see the README for the form of classes.json")
+    ignored = document.get("ignore_index", IGNORE_INDEX)
+    if ignored != IGNORE_INDEX:
+        raise LabelError(
+            f"{path}: ignore_index is {ignored!r}; rsseg leaves out {IGNORE_INDEX} only",
+            hint=f"write {IGNORE_INDEX} where a label raster shall not count",
+        )
     return ClassTable.from_list(rows)
 
 

@@ -42,6 +42,7 @@ def test_tables_that_are_none_are_refused(rows: list[dict[str, object]], message
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (json.dumps({"classes": [], "ignore_index": 0}), "ignore_index is 0; rsseg leaves out 255 only"),
         (None, "cannot be read"),
         ("{", "is not JSON"),
         ("[]", "has no list"),

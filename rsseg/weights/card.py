@@ -1,0 +1,138 @@
+"""The card of weights, and the network it describes.
+
+The card is one JSON string with sorted keys, so that the same weights give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from rsseg.classes import ClassTable
+from rsseg.errors import RssegError, WeightsError
+from rsseg.preprocess import Scaling
+
+if TYPE_CHECKING:
+    from torch import nn
+
+CARD_FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightCard:
+    """What describes weights: all that prediction needs to know, and where they come from.
+
+    `architecture` and `encoder` name the network in the registry (`encoder` is empty where it has none);
+    `bands` names the channels in order; `gsd_m` is the ground size of a training pixel in metres;
+    `tile` and `halo` are the sizes prediction uses unless told otherwise, in pixels; `scores` holds measured
+    validation scores; `energy_positions` is described in docs/design.md, section 3.
+    """
+
+    architecture: str
+    encoder: str
+    classes: ClassTable
+    bands: tuple[str, ...]
+    scaling: Scaling
+    tile: int = 512
+    halo: int = 64
+    gsd_m: float | None = None
+    energy_positions: int | None = None
+    network_options: Mapping[str, Any] = field(default_factory=dict)
+    description: str = ""
+    data: str = ""
+    licence: str = ""
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.bands) != self.scaling.channels:
+            raise WeightsError(
+                f"the card names {len(self.bands)} bands but scales {self.scaling.channels} channels"
+            )
+
+    def to_json(self) -> str:
+        """The card as it stands in the file's header; equal cards give equal strings."""
+        values = {
+            **{name: getattr(self, name) for name in _PLAIN},
+            "format": CARD_FORMAT,
+            "bands": list(self.bands),
+            "classes": self.classes.to_list(),
+            "scaling": self.scaling.to_dict(),
+            "network_options": dict(self.network_options),
+            "scores": dict(self.scores),
+        }
+        return json.dumps(values, sort_keys=True, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> WeightCard:
+        """The inverse of `to_json`.
+
+        Raises:
+            WeightsError: the text is no card, or one of a later format.
+        """
+        try:
+            row = json.loads(text)
+            if row["format"] != CARD_FORMAT:
+                raise WeightsError(
+                    f"the card has format {row['format']}; this rsseg reads {CARD_FORMAT}",
+                    hint="a newer rsseg may read it",
+                )
+            return cls(
+                **{name: row[name] for name in _PLAIN},
+                bands=tuple(row["bands"]),
+                classes=ClassTable.from_list(row["classes"]),
+                scaling=Scaling.from_dict(row["scaling"]),
+                network_options=row["network_options"],
+                scores=row["scores"],
+            )
+        except WeightsError:
+            raise
+        except (KeyError, TypeError, ValueError, RssegError) as err:
+            raise WeightsError(f"the card is damaged ({type(err).__name__}: {err})") from err
+
+
+_PLAIN = (
+    "architecture",
+    "encoder",
+    "tile",
+    "halo",
+    "gsd_m",
+    "energy_positions",
+    "description",
+    "data",
+    "licence",
+)
+
+
+def with_scores(card: WeightCard, scores: Mapping[str, float]) -> WeightCard:
+    """The card with measured scores."""
+    return replace(card, scores=dict(scores))
+
+
+def build_from_card(card: WeightCard) -> nn.Module:
+    """Build the network that a card describes, in the default initialisation.
+
+    Raises:
+        OptionError: the registry has no such network, or not with this encoder.
+    """
+    from rsseg.models.registry import build_network
+
+    energy = {} if card.energy_positions is None else {"energy_positions": card.energy_positions}
+    options = {**card.network_options, **energy}
+    return build_network(
+        card.architecture,
+        encoder=card.encoder,
+        bands=len(card.bands),
+        classes=len(card.classes),
+        **options,
+    )
+
+
+def init_weights(card: WeightCard, *, seed: int) -> nn.Module:
+    """Build the card's network with untrained weights that depend on nothing but the seed."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_from_card(card).eval()
