@@ -1,0 +1,86 @@
+"""What a data set is made of, before anything is opened: images, their labels, and how to read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rsseg.classes import ClassTable
+from rsseg.errors import LabelError
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorRules:
+    """How features become class ids; see `rsseg.raster.vectors.open_label_vector`.
+
+    `unlabelled` is the class of pixels under no feature, None for pixels to leave out.
+    """
+
+    class_id: int | None = None
+    attribute: str | None = None
+    values: Mapping[str, int] | None = None
+    unlabelled: int | None = None
+    aoi: Path | None = None
+    layer: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneEntry:
+    """One image with its labels: a label raster, or vectors where `vector` says how to read them.
+
+    `weight` is the share of training samples taken here, relative to the other entries; None where samples
+    follow the labelled area.
+    """
+
+    image: Path
+    labels: Path
+    vector: VectorRules | None = None
+    weight: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardNotes:
+    """What the weights' card shall say about the data; empty and None where nobody said."""
+
+    description: str = ""
+    data: str = ""
+    licence: str = ""
+    gsd_m: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSetPlan:
+    """A data set as it is described: nothing is opened yet.
+
+    `bands` are the bands to read of every image, counted from 1; None leaves the choice to the reader.
+    """
+
+    source: Path
+    classes: ClassTable
+    train: tuple[SceneEntry, ...]
+    val: tuple[SceneEntry, ...]
+    bands: tuple[int, ...] | None = None
+    card: CardNotes = field(default_factory=CardNotes)
+
+    def __post_init__(self) -> None:
+        for name, entries in (("train", self.train), ("val", self.val)):
+            if not entries:
+                raise LabelError(
+                    f"{self.source}: has no {name} entries",
+                    hint="training needs images to learn from (train) and others to choose the best weights by (val)",
+                )
+        for entry in self.val:
+            if any(
+                (e.image, e.labels, e.vector) == (entry.image, entry.labels, entry.vector) for e in self.train
+            ):
+                raise LabelError(
+                    f"{self.source}: {entry.image.name} with the same labels is in both train and val",
+                    hint="scores on labels that were learnt from say nothing; keep each on one side",
+                )
+        given = [e.weight is not None for e in self.train]
+        if any(given) and not all(given):
+            raise LabelError(
+                f"{self.source}: {sum(given)} of {len(given)} train entries have a weight",
+                hint="give all train entries a weight, or none (then samples follow the labelled area)",
+            )

@@ -1,0 +1,217 @@
+"""Opened data sets: scenes with their image, their labels, and where those labels are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsseg.classes import IGNORE_INDEX, ClassTable
+from rsseg.data.entries import CardNotes, DataSetPlan, SceneEntry
+from rsseg.data.manifest import plan_manifest
+from rsseg.data.pool import FilePool, PooledLabels, PooledRaster
+from rsseg.data.tiles import plan_tile_folder
+from rsseg.errors import LabelError, RasterError
+from rsseg.log import logger
+from rsseg.raster import LabelSource, check_same_grid, open_label_raster, open_label_vector, open_raster
+from rsseg.tiling import Window, plan_blocks
+
+CELL = 128
+"""Side of the cells in which labelled pixels are counted, in pixels."""
+
+_SCAN_BLOCK = 8 * CELL
+
+OPEN_FILES = 64
+"""Rasters that are open at one time, each once per reading thread."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """One image with its labels on the same grid.
+
+    `cells` are the parts of the raster that hold labels, `labelled` (cells,) int64 how many labelled pixels each
+    has; `class_pixels` (classes,) int64 counts them by class. `image` and `labels` may be read from any thread.
+    """
+
+    name: str
+    image: PooledRaster
+    labels: LabelSource
+    cells: tuple[Window, ...]
+    labelled: NDArray[np.int64]
+    class_pixels: NDArray[np.int64]
+    weight: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSet:
+    """Scenes to learn from and scenes to choose the best weights by; all have the same channels and classes."""
+
+    classes: ClassTable
+    train: tuple[Scene, ...]
+    val: tuple[Scene, ...]
+    card: CardNotes
+
+    @property
+    def channels(self) -> int:
+        """How many channels every image has."""
+        return len(self.train[0].image.bands)
+
+    @property
+    def dtype(self) -> str:
+        """The pixel type of every image."""
+        return self.train[0].image.dtype
+
+    def shares(self) -> NDArray[np.float64]:
+        """The share of samples that each train scene gives, by weight or by labelled area; they add up to 1."""
+        sizes = [s.labelled.sum() if s.weight is None else s.weight for s in self.train]
+        return np.asarray(sizes, dtype=np.float64) / np.sum(sizes, dtype=np.float64)
+
+    def gsd_m(self) -> float | None:
+        """The ground size of a training pixel: the card's note, or the scenes' geometric mean; None if unknown."""
+        known = [(s.image.grid.gsd_m, share) for s, share in zip(self.train, self.shares(), strict=True)]
+        sizes = [(np.log(gsd), share) for gsd, share in known if gsd is not None]
+        if self.card.gsd_m is not None or not sizes:
+            return self.card.gsd_m
+        logs, shares = zip(*sizes, strict=True)
+        return round(float(np.exp(np.average(logs, weights=shares))), 4)
+
+
+def plan_dataset(path: Path) -> DataSetPlan:
+    """Read the description of a data set: a folder of labelled tiles, or a manifest.toml.
+
+    Raises:
+        LabelError: the path is neither, or what it describes is incomplete.
+    """
+    if path.suffix.lower() == ".toml":
+        return plan_manifest(path)
+    if path.is_dir() and (path / "manifest.toml").is_file() and not (path / "images").is_dir():
+        return plan_manifest(path / "manifest.toml")
+    if not path.exists():
+        raise LabelError(f"{path}: no such folder or manifest")
+    if not path.is_dir():
+        raise LabelError(
+            f"{path}: is neither a folder of labelled tiles nor a manifest.toml",
+            hint="a folder holds images/, labels/ and classes.json",
+        )
+    return plan_tile_folder(path)
+
+
+@contextmanager
+def open_dataset(plan: DataSetPlan) -> Iterator[DataSet]:
+    """Open all scenes of a plan, check them, and close them at the end.
+
+    All labels are read once, to find where they are and that they are within the classes.
+
+    Raises:
+        RasterError: an image or label cannot be read, or lies on another grid than its image.
+        LabelError: labels outside the classes, no labels at all, or scenes that differ in channels or type.
+    """
+    with closing(FilePool(OPEN_FILES)) as pool:
+        train = _open_scenes(pool, plan.train, plan)
+        val = _open_scenes(pool, plan.val, plan)
+        _check_alike((*train, *val))
+        yield DataSet(classes=plan.classes, train=train, val=val, card=plan.card)
+
+
+def _open_scenes(pool: FilePool, entries: Sequence[SceneEntry], plan: DataSetPlan) -> tuple[Scene, ...]:
+    """Open the scenes of one part; those without any label are left out, but not all of them."""
+    scenes = [_open_scene(pool, entry, plan) for entry in entries]
+    labelled = tuple(scene for scene in scenes if scene.cells)
+    if not labelled:
+        raise LabelError(
+            f"{entries[0].labels}: holds no labelled pixel on its image, nor do the other {len(entries) - 1} labels",
+            hint="check the attribute, its values and the area of interest; 255 is left out",
+        )
+    for scene in scenes:
+        if not scene.cells:
+            logger.warning(f"{scene.name}: has no labelled pixel and is left out")
+    return labelled
+
+
+def _open_scene(pool: FilePool, entry: SceneEntry, plan: DataSetPlan) -> Scene:
+    image = PooledRaster(pool, partial(open_raster, entry.image, bands=plan.bands))
+    labels = _open_labels(pool, entry, image)
+    check_same_grid(image.grid, labels.grid, what_a=str(entry.image), what_b=str(entry.labels))
+    cells, labelled, class_pixels = _find_labels(labels, entry.labels, plan.classes)
+    return Scene(
+        name=entry.image.name,
+        image=image,
+        labels=labels,
+        cells=cells,
+        labelled=labelled,
+        class_pixels=class_pixels,
+        weight=entry.weight,
+    )
+
+
+def _open_labels(pool: FilePool, entry: SceneEntry, image: PooledRaster) -> LabelSource:
+    rules = entry.vector
+    if rules is None:
+        return PooledLabels(pool, partial(open_label_raster, entry.labels))
+    labels = open_label_vector(
+        entry.labels,
+        grid=image.grid,
+        class_id=rules.class_id,
+        attribute=rules.attribute,
+        values=rules.values,
+        unlabelled=rules.unlabelled,
+        aoi=rules.aoi,
+        layer=rules.layer,
+    )
+    for note in labels.notes:
+        logger.info(note)
+    return labels
+
+
+def _find_labels(
+    labels: LabelSource, path: Path, classes: ClassTable
+) -> tuple[tuple[Window, ...], NDArray[np.int64], NDArray[np.int64]]:
+    """Cells that hold labels, how many each holds, and how many pixels each class has."""
+    grid = labels.grid
+    cells: list[Window] = []
+    counts: list[int] = []
+    histogram = np.zeros(256, dtype=np.int64)
+    for block in plan_blocks(grid.width, grid.height, block=_SCAN_BLOCK):
+        ids = labels.read(block)
+        found = np.bincount(ids.ravel(), minlength=256)
+        _check_ids(found, path, classes)
+        histogram += found
+        if found[IGNORE_INDEX] == ids.size:
+            continue
+        for cell in plan_blocks(block.width, block.height, block=CELL):
+            count = int(np.count_nonzero(ids[cell.slices()] != IGNORE_INDEX))
+            if count:
+                cells.append(
+                    Window(
+                        block.col_off + cell.col_off, block.row_off + cell.row_off, cell.width, cell.height
+                    )
+                )
+                counts.append(count)
+    return tuple(cells), np.asarray(counts, dtype=np.int64), histogram[: len(classes)]
+
+
+def _check_ids(found: NDArray[np.int64], path: Path, classes: ClassTable) -> None:
+    wrong = np.flatnonzero(found[:IGNORE_INDEX])
+    wrong = wrong[wrong >= len(classes)]
+    if wrong.size:
+        raise LabelError(
+            f"{path}: holds label {wrong[0]}; the classes are 0 to {len(classes) - 1}, and {IGNORE_INDEX} is left out",
+            hint="add the class to classes.json, or write 255 where pixels shall be left out",
+        )
+
+
+def _check_alike(scenes: Sequence[Scene]) -> None:
+    first = scenes[0].image
+    for scene in scenes[1:]:
+        image = scene.image
+        if (len(image.bands), image.dtype) != (len(first.bands), first.dtype):
+            raise RasterError(
+                f"{image.path}: has {len(image.bands)} bands of {image.dtype}; {first.path} has"
+                f" {len(first.bands)} of {first.dtype}",
+                hint="all images of a data set need the same kind of bands; a manifest can choose bands = [1, 2, 3]",
+            )

@@ -1,0 +1,91 @@
+"""What a training run can be told; a run's config.toml holds just these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from rsseg.errors import OptionError
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """The recipe of a run: network, samples, schedule. The same recipe and data give the same weights.
+
+    Empty `model` and `encoder` stand for those of `weights`, or else for MAResU-Net with ResNet-18. `window` is the
+    side of a sample, `tile` and `halo` are what validation and later prediction use, all in pixels. `weight_decay`
+    does not apply to norms, biases and attention scales. `dice` is the weight of the Dice loss beside cross-entropy.
+
+    Raises:
+        OptionError: a value is out of its range.
+    """
+
+    model: str = ""
+    encoder: str = ""
+    weights: str = ""
+    epochs: int = 30
+    steps_per_epoch: int = 100
+    batch_size: int = 8
+    window: int = 256
+    tile: int = 512
+    halo: int = 64
+    lr: float = 1e-3
+    weight_decay: float = 0.01
+    warmup: float = 0.05
+    clip: float = 1.0
+    dice: float = 1.0
+    contrast: float = 0.25
+    brightness: float = 0.25
+    colour: float = 0.08
+    precision: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "steps_per_epoch", "batch_size", "window", "tile"):
+            _check_range(name, getattr(self, name), low=1)
+        for name in ("halo", "weight_decay", "dice", "seed"):
+            _check_range(name, getattr(self, name), low=0)
+        for name in ("contrast", "brightness", "colour", "warmup"):
+            _check_range(name, getattr(self, name), low=0, high=0.99)
+        for name in ("lr", "clip"):
+            _check_range(name, getattr(self, name), low=1e-12, high=1e3)
+        if self.batch_size * self.window**2 < 2:
+            raise OptionError("batch size and window are 1; normalisation needs more than one pixel")
+        if self.precision not in PRECISIONS:
+            raise OptionError(f"precision is {self.precision!r}; expected one of {', '.join(PRECISIONS)}")
+
+    @property
+    def steps(self) -> int:
+        """How many batches the whole run learns from."""
+        return self.epochs * self.steps_per_epoch
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for TOML."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`.
+
+        Raises:
+            OptionError: an unknown name, or a value of the wrong type.
+        """
+        known = {f.name: f.default for f in fields(cls)}
+        for name, value in row.items():
+            if name not in known:
+                raise OptionError(f"unknown training option {name!r}", hint=f"known are {', '.join(known)}")
+            kinds = (int, float) if isinstance(known[name], float) else type(known[name])
+            if isinstance(value, bool) or not isinstance(value, kinds):
+                raise OptionError(
+                    f"training option {name} is {value!r}; expected a {type(known[name]).__name__}"
+                )
+        return cls(**row)
+
+
+def _check_range(name: str, value: float, *, low: float, high: float = float("inf")) -> None:
+    if not low <= value <= high or value == float("inf"):
+        upper = "" if high == float("inf") else f" and at most {high}"
+        raise OptionError(f"{name.replace('_', ' ')} is {value}; it must be at least {low}{upper}")

@@ -1,0 +1,126 @@
+"""What a run starts from: its data, a card for the weights to come, and the network it describes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from inspect import signature
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from rsseg.data.augment import JitterOptions
+from rsseg.data.samplers import SampleOptions, Sampler
+from rsseg.data.scenes import DataSet, open_dataset, plan_dataset
+from rsseg.data.statistics import plan_scaling
+from rsseg.errors import OptionError, WeightsError
+from rsseg.log import logger
+from rsseg.models.registry import network_entry
+from rsseg.raster import gdal_env
+from rsseg.tiling.plan import check_tile
+from rsseg.training.options import TrainOptions
+from rsseg.weights import WeightCard, find_weights, init_weights, load_weights, read_card
+
+CACHE_BYTES = 512 * 2**20
+"""GDAL's cache of decoded blocks: training comes back to the same ones again and again."""
+
+DEFAULT_MODEL = "maresunet"
+DEFAULT_ENCODERS = {"maresunet": "resnet18"}
+"""Smaller than the papers', so that a CPU can train them; other networks take the registry's default."""
+
+
+@contextmanager
+def open_training_data(path: Path, options: TrainOptions) -> Iterator[tuple[DataSet, Sampler]]:
+    """Open the data of a run with the sampler of its recipe; at the end torch's global random state is given back."""
+    plan = plan_dataset(path)
+    jitter = JitterOptions(contrast=options.contrast, brightness=options.brightness, colour=options.colour)
+    with gdal_env(cache_bytes=CACHE_BYTES), open_dataset(plan) as dataset, torch.random.fork_rng(devices=[]):
+        _describe(dataset)
+        yield (
+            dataset,
+            Sampler(dataset, SampleOptions(window=options.window, seed=options.seed, jitter=jitter)),
+        )
+
+
+def _describe(dataset: DataSet) -> None:
+    """Say what there is to learn from."""
+    for part, scenes in (("train", dataset.train), ("val", dataset.val)):
+        pixels = np.sum([s.class_pixels for s in scenes], axis=0)
+        shares = zip(dataset.classes.names, pixels / pixels.sum(), strict=True)
+        logger.info(
+            f"{part}: {len(scenes)} scenes, {pixels.sum() / 1e6:.1f} labelled Mpx"
+            f" ({', '.join(f'{name} {share:.1%}' for name, share in shares)})"
+        )
+
+
+def plan_card(dataset: DataSet, sampler: Sampler, options: TrainOptions) -> WeightCard:
+    """Describe the weights that the run will make; their scores are still empty.
+
+    Raises:
+        OptionError: unknown network or encoder, or sizes that do not fit it.
+        WeightsError: the weights to start from do not fit the data.
+    """
+    card = _continued(dataset, options) if options.weights else _new(dataset, sampler, options)
+    check_tile(tile=options.tile, halo=options.halo, stride=network_entry(card.architecture).stride)
+    notes = dataset.card
+    return replace(
+        card,
+        tile=options.tile,
+        halo=options.halo,
+        gsd_m=dataset.gsd_m(),
+        description=notes.description,
+        data=notes.data,
+        licence=notes.licence,
+        scores={},
+    )
+
+
+def start_network(card: WeightCard, options: TrainOptions) -> nn.Module:
+    """Build the network of a card: untrained, or with the weights to start from."""
+    if options.weights:
+        return load_weights(options.weights).network
+    return init_weights(card, seed=options.seed)
+
+
+def _new(dataset: DataSet, sampler: Sampler, options: TrainOptions) -> WeightCard:
+    model = options.model or DEFAULT_MODEL
+    entry = network_entry(model)
+    channels = dataset.channels
+    takes_energy = "energy_positions" in signature(entry.build).parameters
+    return WeightCard(
+        architecture=model,
+        encoder=options.encoder or DEFAULT_ENCODERS.get(model, entry.default_encoder),
+        classes=dataset.classes,
+        bands=("red", "green", "blue") if channels == 3 else tuple(f"band {n + 1}" for n in range(channels)),
+        scaling=plan_scaling(dataset, sampler),
+        energy_positions=options.window**2 if takes_energy else None,
+    )
+
+
+def _continued(dataset: DataSet, options: TrainOptions) -> WeightCard:
+    """The card of the weights to start from, if it fits the data and does not contradict the options."""
+    card = read_card(find_weights(options.weights))
+    for name, asked, found in (
+        ("--model", options.model, card.architecture),
+        ("--encoder", options.encoder, card.encoder),
+    ):
+        if asked and asked != found:
+            raise OptionError(
+                f"{name} is {asked}, but {options.weights} is for {found}", hint=f"leave {name} out"
+            )
+    if card.classes.names != dataset.classes.names:
+        raise WeightsError(
+            f"{options.weights}: its classes are {', '.join(card.classes.names)}; the data has"
+            f" {', '.join(dataset.classes.names)}",
+            hint="start from weights with the same classes, or without --weights",
+        )
+    if (len(card.bands), card.scaling.dtype) != (dataset.channels, dataset.dtype):
+        raise WeightsError(
+            f"{options.weights}: expects {len(card.bands)} bands of {card.scaling.dtype}; the images have"
+            f" {dataset.channels} of {dataset.dtype}",
+            hint="a manifest can choose bands = [1, 2, 3]",
+        )
+    return replace(card, classes=dataset.classes)

@@ -1,0 +1,138 @@
+"""One step of learning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from rsseg.errors import OptionError
+from rsseg.preprocess import Scaling
+from rsseg.training.learner import Learner, resolve_training_precision
+from rsseg.training.loader import Batch
+from rsseg.training.options import TrainOptions
+
+CPU = torch.device("cpu")
+SCALING = Scaling(mean=(100.0, 100.0, 100.0), std=(50.0, 50.0, 50.0))
+
+
+class Seen(nn.Module):
+    """A linear network that keeps its last input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.x = x.detach().clone()
+        return self.head(x)
+
+
+def learner(network: nn.Module, *, precision: str = "fp32", **options: Any) -> Learner:
+    recipe = TrainOptions(**{"epochs": 1, "steps_per_epoch": 50, "lr": 0.1, **options})
+    return Learner(network, SCALING, options=recipe, device=CPU, precision=precision)
+
+
+def batch(*, gain: float = 1.0, offset: float = 0.0) -> Batch:
+    pixels = np.random.default_rng(0).integers(0, 255, (2, 3, 8, 8)).astype(np.uint8)
+    valid = np.ones((2, 8, 8), bool)
+    valid[0, :2] = False
+    labels = np.where(valid, pixels.argmax(axis=1), 255).astype(np.uint8)
+    return Batch(
+        pixels=pixels,
+        valid=valid,
+        labels=labels,
+        gain=np.full(2, gain, np.float32),
+        offset=np.full((2, 3), offset, np.float32),
+    )
+
+
+def seeded() -> Seen:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Seen()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_loss_falls_on_what_can_be_learnt(precision: str) -> None:
+    network = learner(seeded(), precision=precision)
+
+    losses = [network.learn(batch(), step) for step in range(50)]
+
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_light_changes_scaled_pixels_and_leaves_invalid_ones_at_zero() -> None:
+    network, lit = seeded(), batch(gain=1.5, offset=0.25)
+
+    learner(network).learn(lit, 0)
+
+    expected = 1.5 * (lit.pixels.astype(np.float32) - 100) / 50 + 0.25
+    expected = np.where(lit.valid[:, None], expected, 0)
+    assert np.allclose(network.x.numpy(), expected, atol=1e-6)
+
+
+def test_a_loss_that_is_not_finite_stops_before_anything_changes() -> None:
+    network = seeded()
+    with torch.no_grad():
+        network.head.bias.fill_(float("nan"))
+    before = network.head.weight.clone()
+
+    with pytest.raises(OptionError, match="the loss of step 4 is nan") as info:
+        learner(network).learn(batch(), 3)
+
+    assert torch.equal(network.head.weight, before)
+    assert "--lr" in str(info.value.hint)
+
+
+def test_a_gradient_that_is_not_finite_stops_before_anything_changes() -> None:
+    network = seeded()
+    network.head.bias.register_hook(lambda gradient: gradient * float("inf"))
+    before = network.head.weight.clone()
+
+    with pytest.raises(OptionError, match="the gradient of step 1 is"):
+        learner(network).learn(batch(), 0)
+
+    assert torch.equal(network.head.weight, before)
+
+
+def test_going_back_to_a_state_repeats_what_followed_it() -> None:
+    first = learner(seeded())
+    for step in range(3):
+        first.learn(batch(), step)
+    state = {name: clone(values) for name, values in first.state().items()}
+    after = [first.learn(batch(), step) for step in range(3, 6)]
+
+    second = learner(Seen())
+    second.load_state(**state)
+
+    assert [second.learn(batch(), step) for step in range(3, 6)] == after
+
+
+def clone(value: Any) -> Any:
+    """A deep copy, as a checkpoint on disk is."""
+    if isinstance(value, torch.Tensor):
+        return value.clone()
+    if isinstance(value, dict):
+        return {key: clone(inner) for key, inner in value.items()}
+    return [clone(inner) for inner in value] if isinstance(value, list) else value
+
+
+def test_auto_is_bf16_where_the_processor_multiplies_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    assert resolve_training_precision("auto", CPU) == "bf16"
+
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True}, raising=False)
+    assert resolve_training_precision("auto", CPU) == "fp32"
+
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert resolve_training_precision("auto", CPU) == "fp32"
+
+
+def test_a_precision_that_was_asked_for_is_used() -> None:
+    assert resolve_training_precision("bf16", CPU) == "bf16"
+    with pytest.raises(OptionError, match="fp16 needs a GPU"):
+        resolve_training_precision("fp16", CPU)
