@@ -1,0 +1,224 @@
+"""Where the pixels of a raster lie on the ground."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import rasterio.transform
+import rasterio.warp
+from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+from rasterio.rpc import RPC
+from rasterio.transform import Affine
+
+from rsseg.errors import RasterError
+from rsseg.raster.env import GDAL_ERRORS
+from rsseg.tiling import Window
+
+_SAME_PLACE_PX = 0.01
+"""Corners may differ by this part of a pixel: other tools round the numbers of a transform."""
+
+_EARTH_RADIUS_M = 6378137.0
+
+
+class ControlPoint(NamedTuple):
+    """A pixel position with its place on the ground, in the units of the points' CRS."""
+
+    row: float
+    col: float
+    x: float
+    y: float
+    z: float
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Size and georeference of a raster.
+
+    A raster lies on the ground by its `transform` (any affine one: rotated, south-up), or by ground control points
+    `gcps` in `gcp_crs`, or by rational polynomials `rpcs`; the last two come with the identity as transform.
+    """
+
+    width: int
+    height: int
+    transform: Affine = Affine.identity()  # noqa: RUF009 - immutable
+    crs: CRS | None = None
+    gcps: tuple[ControlPoint, ...] = ()
+    gcp_crs: CRS | None = None
+    rpcs: RPC | None = None
+
+    @property
+    def window(self) -> Window:
+        """All of the raster."""
+        return Window.whole(self.width, self.height)
+
+    def georeferenced(self) -> bool:
+        """Whether anything says where the raster lies, with or without a CRS."""
+        return self.transform != Affine.identity() or bool(self.gcps) or self.rpcs is not None
+
+    @cached_property
+    def gsd_m(self) -> float | None:
+        """Side of a pixel in metres on the ground, at the middle of the raster; None where that is unknown.
+
+        It is the root of the pixel's area, so rotation does not matter. The scale of Mercator projections and
+        the shrinking of degrees with latitude are taken out; the ellipsoid counts as a sphere (error below 0.4 %).
+        """
+        crs = self.crs or self.gcp_crs
+        transform = self._affine()
+        if crs is None or transform is None:
+            return None
+        side = math.sqrt(abs(transform.determinant))
+        x, y = to_ground(transform, self.width / 2, self.height / 2)
+        metres = side * _metres_per_unit(crs, x, y)
+        return metres if metres > 0 else None
+
+    def _affine(self) -> Affine | None:
+        """The transform, or the one that fits the control points best."""
+        if self.transform != Affine.identity():
+            return self.transform
+        if len(self.gcps) < 3:
+            return None
+        return rasterio.transform.from_gcps(control_points(self))
+
+
+def grid_of(dataset: Any) -> Grid:
+    """The grid of an open rasterio dataset."""
+    gcps, gcp_crs = dataset.gcps
+    points = tuple(ControlPoint(p.row, p.col, p.x, p.y, p.z or 0.0) for p in gcps)
+    placed = dataset.transform != Affine.identity()
+    return Grid(
+        width=dataset.width,
+        height=dataset.height,
+        transform=dataset.transform,
+        crs=dataset.crs or None,
+        gcps=() if placed else points,
+        gcp_crs=(gcp_crs or None) if points and not placed else None,
+        rpcs=None if placed or points else dataset.rpcs,
+    )
+
+
+def to_ground(transform: Affine, x: Any, y: Any) -> tuple[Any, Any]:
+    """Apply a transform to numbers or arrays; affine's own operator for this differs between its versions."""
+    return transform.a * x + transform.b * y + transform.c, transform.d * x + transform.e * y + transform.f
+
+
+def control_points(grid: Grid) -> list[GroundControlPoint]:
+    """The ground control points as rasterio wants them; numbered, since GDAL would give random names."""
+    return [
+        GroundControlPoint(row=p.row, col=p.col, x=p.x, y=p.y, z=p.z, id=str(i), info="")
+        for i, p in enumerate(grid.gcps, start=1)
+    ]
+
+
+def north_up_grid(width: int, height: int, *, west: float, north: float, gsd_m: float, epsg: int) -> Grid:
+    """The grid of a north-up raster with square pixels in a metric CRS; `west`, `north` is its upper left corner."""
+    transform = Affine(gsd_m, 0.0, west, 0.0, -gsd_m, north)
+    return Grid(width=width, height=height, transform=transform, crs=CRS.from_epsg(epsg))
+
+
+def check_same_grid(a: Grid, b: Grid, *, what_a: str, what_b: str) -> None:
+    """Refuse two rasters whose pixels do not lie upon one another.
+
+    Sizes always have to be equal. Places are compared only when both rasters have one, because labels are often
+    stored as plain images beside their georeferenced photo.
+
+    Args:
+        a: one grid.
+        b: the other.
+        what_a: how messages call the first, such as its path.
+        what_b: how messages call the second.
+
+    Raises:
+        RasterError: size, CRS, transform or control points differ.
+    """
+    if (a.width, a.height) != (b.width, b.height):
+        raise RasterError(
+            f"{what_b}: is {b.width} x {b.height} px, {what_a} is {a.width} x {a.height} px",
+            hint="both must cover the same pixels; see gdalwarp -te ... -ts ...",
+        )
+    if not (a.georeferenced() and b.georeferenced()):
+        return
+    difference = _place_difference(a, b)
+    if difference:
+        raise RasterError(
+            f"{what_b}: {difference.format(b='its', a=f'of {what_a}')}",
+            hint="bring both onto one grid first, for example with gdalwarp",
+        )
+
+
+def _place_difference(a: Grid, b: Grid) -> str | None:
+    """What differs between the places of two grids of one size, as a phrase with blanks for both."""
+    if a.crs and b.crs and not same_crs(a.crs, b.crs):
+        return f"{{b}} CRS {crs_name(b.crs)} differs from the CRS {crs_name(a.crs)} {{a}}"
+    if (a.gcps, a.gcp_crs, a.rpcs) != (b.gcps, b.gcp_crs, b.rpcs):
+        return "{b} control points differ from those {a}"
+    shift = _largest_shift(a, b)
+    if shift > _SAME_PLACE_PX:
+        return f"{{b}} pixels lie up to {shift:.4g} px away from those {{a}}"
+    return None
+
+
+def same_crs(a: CRS, b: CRS) -> bool:
+    """Whether two CRS are the same; EPSG codes decide, because GDAL takes realisations of one datum for equal."""
+    codes = a.to_epsg(), b.to_epsg()
+    return codes[0] == codes[1] if None not in codes else bool(a == b)
+
+
+def _largest_shift(a: Grid, b: Grid) -> float:
+    """How far a corner of `b` is from the same corner of `a`, in pixels of `a`."""
+    if a.transform == b.transform:
+        return 0.0
+    if a.transform.is_degenerate:
+        return math.inf
+    corners = [(0, 0), (a.width, 0), (0, a.height), (a.width, a.height)]
+    return max(math.dist(c, to_ground(~a.transform, *to_ground(b.transform, *c))) for c in corners)
+
+
+def crs_name(crs: CRS) -> str:
+    """A CRS in a word or two: its EPSG code, or the name it gives itself."""
+    code = crs.to_epsg()
+    if code is not None:
+        return f"EPSG:{code}"
+    name = re.search(r'\["([^"]*)"', crs.to_wkt())
+    return f'"{name[1]}"' if name else "without a name"
+
+
+def _metres_per_unit(crs: CRS, x: float, y: float) -> float:
+    """How many metres on the ground one unit of the CRS is around a place, as a mean over both axes."""
+    if crs.is_geographic:
+        degree_m = math.radians(1.0) * _radius_m(crs)
+        return degree_m * math.sqrt(max(math.cos(math.radians(y)), 0.0))
+    unit_m = _unit_m(crs)
+    return unit_m / _mercator_scale(crs, x, y)
+
+
+def _unit_m(crs: CRS) -> float:
+    try:
+        return float(crs.linear_units_factor[1])
+    except CRSError:  # local systems: the unit stands in the text
+        unit = re.search(r'UNIT\["[^"]*",([0-9.eE+-]+)', crs.to_wkt())
+        return float(unit[1]) if unit else 1.0
+
+
+def _radius_m(crs: CRS) -> float:
+    """Semi-major axis of the body the CRS describes, which need not be the Earth."""
+    axis = re.search(r'(?:SPHEROID|ELLIPSOID)\["[^"]*",([0-9.eE+]+)', crs.to_wkt())
+    return float(axis[1]) if axis else _EARTH_RADIUS_M
+
+
+def _mercator_scale(crs: CRS, x: float, y: float) -> float:
+    """By how much a Mercator map is stretched at a place; 1 for projections of other kinds."""
+    if not re.search(
+        r'PROJECTION\["Mercator|METHOD\["(Popular Visualisation Pseudo )?Mercator', crs.to_wkt()
+    ):
+        return 1.0
+    try:
+        _, latitudes = rasterio.warp.transform(crs, CRS.from_epsg(4326), [x], [y])
+    except GDAL_ERRORS:
+        return 1.0
+    return 1.0 / max(math.cos(math.radians(latitudes[0])), 1e-6)

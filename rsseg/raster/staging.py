@@ -1,0 +1,158 @@
+"""Files appear complete or not at all: everything is made in a folder beside the output and renamed at the end."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from rsseg.errors import OptionError, ResourceError
+from rsseg.log import logger
+from rsseg.raster.env import GDAL_ERRORS, reason
+
+_LOCK = "rsseg.lock"
+_BELONGINGS = (".ovr", ".msk")
+"""What GDAL would read as part of the output: overviews and a mask. They count as existing output."""
+
+
+def check_output(path: Path, *, overwrite: bool) -> None:
+    """Refuse an output that cannot be written, before any work is done.
+
+    Args:
+        path: the file to be.
+        overwrite: whether an existing file may be replaced.
+
+    Raises:
+        OptionError: the folder does not exist, the path is a folder, or the file exists and may not be replaced.
+        ResourceError: the folder is not writable.
+    """
+    if not path.parent.is_dir():
+        raise OptionError(f"{path}: the folder {path.parent} does not exist", hint=f"mkdir -p {path.parent}")
+    if path.is_dir():
+        raise OptionError(f"{path}: is a folder, expected the name of a file")
+    existing = [p for p in (path, *_sidecars(path, _BELONGINGS)) if p.exists()]
+    if existing and not overwrite:
+        raise OptionError(f"{existing[0]}: exists already", hint="choose another output, or add --overwrite")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise ResourceError(f"{path}: the folder {path.parent} is not writable", hint="choose another folder")
+
+
+class StagingFolder:
+    """The folder `OUTPUT.part`, locked while it is in use: `make` it, then end it well with `publish`, or `remove` it.
+
+    Raises:
+        OptionError, ResourceError: see `check_output`.
+    """
+
+    def __init__(self, output: Path, *, overwrite: bool) -> None:
+        check_output(output, overwrite=overwrite)
+        self.output = output
+        self.path = output.with_name(output.name + ".part")
+        self._ours = False
+        self._lock: IO[bytes] | None = None
+
+    def make(self) -> None:
+        """Make the folder; what a killed run left there is replaced, and a line in the log says so.
+
+        Raises:
+            OptionError: it holds files of others.
+            ResourceError: another run uses it, or the disk does not take it.
+        """
+        with disk_errors(f"{self.output}: cannot be written"):
+            self._discard_stale()
+            self._ours = True  # before it is there, so that an interrupt in between leaves nothing
+            try:
+                self.path.mkdir()
+            except FileExistsError as err:
+                self._ours = False
+                raise self._in_use() from err
+            self._lock = _locked(self.path / _LOCK)
+
+    def _discard_stale(self) -> None:
+        if not self.path.exists():
+            return
+        if not (self.path / _LOCK).exists() and any(self.path.iterdir()):
+            raise OptionError(
+                f"{self.path}: exists and is not from rsseg; it is needed while the output is made",
+                hint="move it away, or choose another output",
+            )
+        lock = _locked(self.path / _LOCK)
+        if lock is None:
+            raise self._in_use()
+        logger.warning("%s: replaces what an interrupted run left", self.path)
+        shutil.rmtree(self.path)
+        lock.close()
+
+    def _in_use(self) -> ResourceError:
+        return ResourceError(f"{self.output}: is being written by another run", hint="wait for it to end")
+
+    def publish(self, files: dict[Path, Path]) -> None:
+        """Move finished files to their places in the order given, the output itself last, and remove the folder.
+
+        Args:
+            files: file in this folder to its final place.
+        """
+        placed: list[Path] = []
+        with disk_errors(f"{self.output}: cannot be written"):
+            try:
+                for source in files:
+                    _sync(source)
+                for stale in _sidecars(self.output, (*_BELONGINGS, ".aux.xml")):
+                    stale.unlink(missing_ok=True)
+                for source, target in files.items():
+                    source.replace(target)
+                    placed.append(target)
+            finally:
+                if self.output not in placed:
+                    for target in placed:
+                        target.unlink(missing_ok=True)
+        self.remove()
+
+    def remove(self) -> None:
+        """Remove the folder with all it holds; does nothing if it is gone or was never made."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+        if self._ours:
+            shutil.rmtree(self.path, ignore_errors=True)
+
+
+@contextmanager
+def disk_errors(what: str) -> Iterator[None]:
+    """Turn failures to write into one error with its cause.
+
+    Raises:
+        ResourceError: `what`, with the reason.
+    """
+    hint = "is the disk full, or the folder not writable?"
+    try:
+        yield
+    except OSError as err:  # rasterio's errors of input and output are OSErrors too
+        why = reason(err) if isinstance(err, GDAL_ERRORS) else (err.strerror or str(err))
+        raise ResourceError(f"{what} ({why})", hint=hint) from err
+    except GDAL_ERRORS as err:
+        raise ResourceError(f"{what} ({reason(err)})", hint=hint) from err
+
+
+def _sidecars(output: Path, suffixes: Sequence[str]) -> list[Path]:
+    return [output.with_name(output.name + suffix) for suffix in suffixes]
+
+
+def _locked(path: Path) -> IO[bytes] | None:
+    """The opened and locked file, or None if another process holds it."""
+    file = path.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
