@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rsseg.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from rsseg.evaluation.engine import evaluate_maps as evaluate_maps
+    from rsseg.evaluation.engine import evaluate_maps as evaluate
     from rsseg.prediction.engine import predict_raster as predict_raster
     from rsseg.prediction.options import PredictOptions as PredictOptions
     from rsseg.training.engine import train as train
@@ -20,10 +20,22 @@ if TYPE_CHECKING:
     from rsseg.weights import load_network as load_network
     from rsseg.weights import load_weights as load_weights
 
+__all__ = [
+    "PredictOptions",
+    "TrainOptions",
+    "__version__",
+    "evaluate",
+    "load_card",
+    "load_network",
+    "load_weights",
+    "predict_raster",
+    "train",
+]
+
 _PUBLIC = {
     "PredictOptions": "rsseg.prediction.options",
     "TrainOptions": "rsseg.training.options",
-    "evaluate_maps": "rsseg.evaluation.engine",
+    "evaluate": "rsseg.evaluation.engine:evaluate_maps",
     "load_card": "rsseg.weights",
     "load_network": "rsseg.weights",
     "load_weights": "rsseg.weights",
@@ -36,9 +48,10 @@ def __getattr__(name: str) -> Any:
     """Import a public name from its module."""
     if name not in _PUBLIC:
         raise AttributeError(f"module 'rsseg' has no attribute {name!r}")
-    return getattr(import_module(_PUBLIC[name]), name)
+    module, _, attribute = _PUBLIC[name].partition(":")
+    return getattr(import_module(module), attribute or name)
 
 
 def __dir__() -> list[str]:
     """The public names, for completion."""
-    return [*_PUBLIC, "__version__"]
+    return __all__

@@ -1,0 +1,1 @@
+"""The command line: click, progress bars and exit codes; nothing else knows a terminal."""

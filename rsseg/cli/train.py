@@ -1,0 +1,130 @@
+"""`rsseg train`: labelled imagery to weights."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rsseg.cli import options as opt
+from rsseg.cli.console import emit_json, progress_bar, say
+from rsseg.errors import OptionError
+
+if TYPE_CHECKING:
+    from rsseg.training.engine import TrainSummary
+
+
+@click.command(short_help="Train a network on labelled imagery.")
+@click.argument("data", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", "run", type=click.Path(path_type=Path), metavar="RUN", help="Folder of the run."
+)
+@click.option(
+    "--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run that was stopped."
+)
+@click.option("--model", metavar="NAME", help="Network. [default: maresunet]")
+@click.option("--encoder", metavar="NAME", help="Its encoder. [default: resnet18 for maresunet]")
+@click.option(
+    "--weights", metavar="NAME|PATH", help="Start from existing weights with the same classes and bands."
+)
+@click.option("--epochs", type=int, metavar="N", help="Epochs; each ends with a validation. [default: 30]")
+@click.option("--steps-per-epoch", type=int, metavar="N", help="Batches in an epoch. [default: 100]")
+@click.option("--batch-size", type=int, metavar="N", help="Samples in a batch. [default: 8]")
+@click.option("--window", type=int, metavar="N", help="Side of a sample, in pixels. [default: 256]")
+@click.option("--tile", type=int, metavar="N", help="Side of the tiles of validation. [default: 512]")
+@click.option("--halo", type=int, metavar="N", help="Margin around what a tile decides. [default: 64]")
+@click.option("--lr", type=float, metavar="F", help="Highest learning rate. [default: 0.001]")
+@click.option("--weight-decay", type=float, metavar="F", help="Of AdamW, for kernels. [default: 0.01]")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+    help="Number format of the network while it learns. [default: auto]",
+)
+@click.option("--seed", type=int, metavar="N", help="Makes random choices repeatable. [default: 0]")
+@opt.device
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="Threads that compute, on a CPU.")
+@click.option(
+    "--readers", type=click.IntRange(1), default=2, show_default=True, help="Threads that read samples."
+)
+@opt.overwrite
+@opt.as_json
+@opt.verbose
+@opt.quiet
+def train(
+    data: Path | None,
+    *,
+    run: Path | None,
+    resume: Path | None,
+    device: str,
+    threads: int | None,
+    readers: int,
+    overwrite: bool,
+    as_json: bool,
+    quiet: bool,
+    **recipe: Any,
+) -> None:
+    """Train a network on DATA and leave its best weights in RUN/best.safetensors, ready for `rsseg predict`.
+
+    DATA is a folder of labelled tiles (images/, labels/, classes.json, optional split.json) or a manifest.toml
+    of rasters with label rasters or label vectors. The path of the weights is printed on standard output.
+
+    \b
+    Examples:
+      rsseg train tiles/ -o runs/first
+      rsseg train town.toml -o runs/town --encoder resnet34 --epochs 50
+      rsseg train --resume runs/town
+    """
+    given = {name: value for name, value in recipe.items() if value is not None}
+    _check_usage(data, run, resume, given)
+
+    from rsseg.training.engine import Machine
+    from rsseg.training.engine import resume as resume_run
+    from rsseg.training.engine import train as train_run
+    from rsseg.training.options import TrainOptions
+
+    machine = Machine(device=device, threads=threads, readers=readers)
+    folder = resume or run
+    try:
+        with progress_bar("train", quiet=quiet) as on_progress:
+            if resume is not None:
+                summary = resume_run(resume, machine=machine, on_progress=on_progress)
+            else:
+                assert data is not None
+                assert run is not None
+                summary = train_run(
+                    data,
+                    run,
+                    options=TrainOptions(**given),
+                    machine=machine,
+                    overwrite=overwrite,
+                    on_progress=on_progress,
+                )
+    except KeyboardInterrupt:
+        if folder is not None and (folder / "last.ckpt").exists():
+            say(f"Stopped; go on with: rsseg train --resume {folder}", quiet=quiet)
+        raise
+    _report(summary, as_json=as_json, quiet=quiet)
+
+
+def _check_usage(data: Path | None, run: Path | None, resume: Path | None, given: dict[str, Any]) -> None:
+    if resume is None:
+        if data is None or run is None:
+            raise OptionError("train needs DATA and -o RUN, or --resume RUN", hint="see rsseg train --help")
+        return
+    if data is not None or run is not None or given:
+        extra = "DATA" if data is not None else "-o" if run is not None else f"--{next(iter(given))}"
+        raise OptionError(
+            f"--resume takes the recipe of the run; {extra.replace('_', '-')} does not go with it",
+            hint="only --device, --threads and --readers may change",
+        )
+
+
+def _report(summary: TrainSummary, *, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        emit_json({**asdict(summary), "best": str(summary.best), "seconds": round(summary.seconds, 1)})
+    else:
+        click.echo(summary.best)
+    scores = ", ".join(f"{k} {'-' if v is None else f'{v:.3f}'}" for k, v in summary.scores.items())
+    say(f"{summary.best}: epoch {summary.epoch} of {summary.epochs}; {scores}", quiet=quiet)

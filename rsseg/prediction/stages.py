@@ -1,0 +1,71 @@
+"""Threads of the pipeline: work done ahead of need and work done behind it, both bounded and both in order.
+
+Errors of a thread are raised where its result is taken, so the first one ends the run; on the way out everything
+not yet started is cancelled and every thread is joined. Nothing hangs.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def map_ahead(work: Callable[[T], R], items: Iterable[T], *, threads: int, depth: int) -> Generator[R]:
+    """Do `work` on items in threads, at most `depth` of them ahead of the consumer; results keep the order.
+
+    Close the iterator (or let it run out) to end the threads.
+    """
+    remaining = iter(items)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="rsseg-read")
+    try:
+        pending = deque(pool.submit(work, item) for item in islice(remaining, depth))
+        while pending:
+            result = pending.popleft().result()
+            pending.extend(pool.submit(work, item) for item in islice(remaining, 1))
+            yield result
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+class WorkBehind(Generic[T]):
+    """Does work on items in one thread, in the order in which they are put, at most `depth` of them behind.
+
+    Leaving the `with` block waits for all of it, unless an error is on its way: then the rest is dropped.
+    """
+
+    def __init__(self, work: Callable[[T], None], *, depth: int) -> None:
+        self._work = work
+        self._depth = depth
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="rsseg-write")
+        self._pending: deque[Future[None]] = deque()
+
+    def put(self, item: T) -> None:
+        """Hand over one item; waits while `depth` are in work, and raises what an earlier one raised."""
+        while len(self._pending) >= self._depth or (self._pending and self._pending[0].done()):
+            self._pending.popleft().result()
+        self._pending.append(self._pool.submit(self._work, item))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=kind is not None)
+        if kind is None:
+            for future in self._pending:
+                future.result()
+
+
+def batches(items: Iterable[T], *, size: int) -> Iterator[list[T]]:
+    """Group items in lists of `size`; the last may be shorter."""
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
+        yield batch

@@ -1,0 +1,354 @@
+"""`rsseg evaluate` as a user meets it: what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from rsseg.cli.evaluate import _repeat_option
+from rsseg.cli.main import main
+from tests.making import THREE, write_argmax_weights, write_raster
+
+PIXELS = np.array([[0, 0, 0, 1, 1], [1, 1, 0, 0, 1]], np.uint8)
+LABELS = np.array([[0, 0, 0, 0, 1], [1, 1, 1, 1, 255]], np.uint8)
+"""The matrix is [[3, 1], [2, 3]], and a pixel is without a label."""
+
+HOUSES = {
+    "type": "FeatureCollection",
+    "features": [
+        {
+            "type": "Feature",
+            "properties": {"kind": "house"},
+            "geometry": {"type": "Polygon", "coordinates": [[[2, 0], [5, 0], [5, -2], [2, -2], [2, 0]]]},
+        }
+    ],
+}
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(main, ["evaluate", *map(str, args)])
+
+
+def refused(result: Result, code: int) -> str:
+    """The message of a refusal: one line, perhaps a hint, no traceback."""
+    lines = result.stderr.strip().splitlines()
+    assert result.exit_code == code, result.output
+    assert result.stdout == ""
+    assert lines[0].startswith("Error: ")
+    assert all(line.startswith("Hint: ") for line in lines[1:])
+    return result.stderr
+
+
+@pytest.fixture
+def class_map(tmp_path: Path) -> Path:
+    return write_raster(tmp_path / "town_classes.tif", PIXELS[None], nodata=255)
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    return write_raster(tmp_path / "town.tif", LABELS[None], nodata=255)
+
+
+@pytest.fixture
+def classes(tmp_path: Path) -> Path:
+    path = tmp_path / "classes.json"
+    names = [
+        {"id": 0, "name": "ground", "color": "#000000"},
+        {"id": 1, "name": "building", "color": "#FF0000"},
+    ]
+    path.write_text(json.dumps({"classes": names}))
+    return path
+
+
+@pytest.fixture
+def plain_map(tmp_path: Path) -> Path:
+    """A class map on which GeoJSON's coordinates are columns and rows."""
+    from rasterio.transform import Affine
+
+    transform = Affine.scale(1, -1)
+    return write_raster(
+        tmp_path / "plain.tif", PIXELS[None], nodata=255, crs="EPSG:4326", transform=transform
+    )
+
+
+@pytest.fixture
+def houses(tmp_path: Path) -> Path:
+    path = tmp_path / "houses.geojson"
+    path.write_text(json.dumps(HOUSES))
+    return path
+
+
+def test_prints_a_table(class_map: Path, labels: Path, classes: Path) -> None:
+    result = run(class_map, "--labels", labels, "--classes", classes)
+
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    assert "building  0.5000" in result.stdout
+    assert "mean IoU                0.5000" in result.stdout
+    assert "compared 9 px in 1 pair; left out 1 px without a label" in result.stdout
+    assert "protocol plain" in result.stdout
+
+
+def test_prints_json(class_map: Path, labels: Path, classes: Path) -> None:
+    result = run(class_map, "--labels", labels, "--classes", classes, "--json")
+
+    document = json.loads(result.stdout)
+    assert document["confusion_matrix"] == [[3, 1], [2, 3]]
+    assert document["classes"][1]["name"] == "building"
+    assert document["classes"][1]["iou"] == 0.5
+    assert document["overall_accuracy"] == pytest.approx(6 / 9)
+    assert document["pairs"][0]["labels"] == str(labels)
+
+
+def test_prints_csv(class_map: Path, labels: Path, classes: Path) -> None:
+    result = run(class_map, "--labels", labels, "--classes", classes, "--csv")
+
+    rows = {(score, name): value for score, name, value in csv.reader(result.stdout.splitlines())}
+    assert float(rows["iou", "building"]) == 0.5
+    assert float(rows["overall_accuracy", ""]) == pytest.approx(6 / 9)
+
+
+def test_csv_and_json_exclude_each_other(class_map: Path, labels: Path) -> None:
+    assert "--csv and --json exclude" in refused(run(class_map, "--labels", labels, "--csv", "--json"), 2)
+
+
+def test_without_class_names_it_says_so_and_quiet_does_not(class_map: Path, labels: Path) -> None:
+    talkative, quiet = run(class_map, "--labels", labels), run(class_map, "--labels", labels, "-q")
+
+    assert "Note: the class maps do not name their classes; 2 are assumed" in talkative.stderr
+    assert quiet.stderr == ""
+    assert quiet.stdout == talkative.stdout
+
+
+def test_classes_can_come_from_weights(class_map: Path, labels: Path, tmp_path: Path) -> None:
+    weights = write_argmax_weights(tmp_path / "argmax.safetensors")
+
+    result = run(class_map, "--labels", labels, "--classes", weights, "--json")
+
+    assert [c["name"] for c in json.loads(result.stdout)["classes"]] == list(THREE.names)
+    assert json.loads(result.stdout)["classes"][2]["iou"] is None
+
+
+def test_unknown_weights_and_classes_are_refused(class_map: Path, labels: Path) -> None:
+    assert "unknown weights" in refused(run(class_map, "--labels", labels, "--classes", "no-such-weights"), 4)
+    assert "cannot be read" in refused(run(class_map, "--labels", labels, "--classes", "gone.json"), 3)
+
+
+# --- which with which ----------------------------------------------------------------------------------------------
+
+
+def test_several_labels_follow_the_option(class_map: Path, labels: Path, tmp_path: Path) -> None:
+    other = write_raster(tmp_path / "other.tif", LABELS[None], nodata=255)
+
+    result = run(class_map, class_map, "--labels", labels, other, "--json")
+
+    document = json.loads(result.stdout)
+    assert [pair["labels"] for pair in document["pairs"]] == [str(labels), str(other)]
+    assert document["confusion_matrix"] == [[6, 2], [4, 6]]
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        ("m --labels a b -q", "m --labels a --labels b -q"),
+        ("m --labels a b --aoi f n --labels c d", "m --labels a --labels b --aoi f n --labels c --labels d"),
+        ("m --labels=a b", "m --labels=a --labels b"),
+        ("m -q", "m -q"),
+        ("m --labels", "m --labels"),
+    ],
+)
+def test_the_option_is_repeated_for_each_file(args: str, expected: str) -> None:
+    assert _repeat_option(args.split(), "--labels") == expected.split()
+
+
+def test_folders_are_joined_by_name(tmp_path: Path) -> None:
+    for folder, name, ids in [("maps", "a_classes.tif", PIXELS), ("labels", "a.tif", LABELS)]:
+        (tmp_path / folder).mkdir()
+        write_raster(tmp_path / folder / name, ids[None], nodata=255)
+
+    result = run(tmp_path / "maps", "--labels", tmp_path / "labels", "--json")
+
+    assert json.loads(result.stdout)["confusion_matrix"] == [[3, 1], [2, 3]]
+
+
+def test_other_numbers_of_maps_and_labels_are_refused(class_map: Path, labels: Path) -> None:
+    message = refused(run(class_map, class_map, class_map, "--labels", labels, labels), 2)
+
+    assert "3 class maps but 2 labels" in message
+
+
+def test_labels_before_the_maps_swallow_them(class_map: Path, labels: Path) -> None:
+    message = refused(run("--labels", labels, class_map), 2)
+
+    assert "no class map is given" in message
+    assert "rsseg evaluate MAP... --labels LABEL..." in message
+
+
+# --- polygons ------------------------------------------------------------------------------------------------------
+
+
+def test_polygons_of_one_class(plain_map: Path, houses: Path, classes: Path) -> None:
+    result = run(plain_map, "--labels", houses, "--class", "building", "--classes", classes, "--json")
+
+    assert json.loads(result.stdout)["confusion_matrix"] == [[2, 2], [3, 3]]
+
+
+def test_polygons_with_an_attribute(plain_map: Path, houses: Path, classes: Path) -> None:
+    rules = ("--attribute", "kind", "--value", "house=building", "--unlabelled", "ignore")
+
+    result = run(plain_map, "--labels", houses, *rules, "--classes", classes, "--json")
+
+    document = json.loads(result.stdout)
+    assert document["confusion_matrix"] == [[0, 0], [3, 3]]
+    assert document["ignored_pixels"] == 4
+
+
+def test_an_area_of_interest(plain_map: Path, houses: Path, classes: Path) -> None:
+    result = run(plain_map, "--labels", plain_map, "--aoi", houses, "--classes", classes, "--json")
+
+    assert json.loads(result.stdout)["confusion_matrix"] == [[3, 0], [0, 3]]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ((), "these labels are polygons; which class they are is not said"),
+        (("--class", "hut"), "class 'hut': no such class"),
+        (("--class", "building", "--attribute", "kind", "--value", "house=1"), "exclude each other"),
+        (("--attribute", "kind"), "belong together"),
+        (("--class", "building", "--unlabelled", "sea"), "class 'sea': no such class"),
+    ],
+)
+def test_incomplete_rules_are_refused(
+    plain_map: Path, houses: Path, classes: Path, args: tuple[str, ...], message: str
+) -> None:
+    assert message in refused(run(plain_map, "--labels", houses, "--classes", classes, *args), 2)
+
+
+def test_a_value_without_a_class_is_a_usage_error(plain_map: Path, houses: Path) -> None:
+    result = run(plain_map, "--labels", houses, "--attribute", "kind", "--value", "house")
+
+    assert result.exit_code == 2
+    assert "'house' is not of the form VALUE=CLASS" in result.stderr
+
+
+# --- thresholds and the picture --------------------------------------------------------------------------------------
+
+
+def test_a_score_that_is_high_enough(class_map: Path, labels: Path, classes: Path) -> None:
+    result = run(class_map, "--labels", labels, "--classes", classes, "--fail-under", "iou:building=0.5")
+
+    assert result.exit_code == 0
+
+
+def test_a_score_that_is_too_low_fails_after_the_table(class_map: Path, labels: Path, classes: Path) -> None:
+    result = run(
+        *(class_map, "--labels", labels, "--classes", classes),
+        *("--fail-under", "mean_iou=0.4", "--fail-under", "iou:building=0.51"),
+    )
+
+    assert result.exit_code == 7
+    assert "mean IoU                0.5000" in result.stdout
+    assert result.stderr == "Error: iou:building is 0.5, at least 0.51 was asked for\n"
+
+
+def test_an_unknown_score_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    gone = tmp_path / "gone.tif"
+
+    assert "'miou' is no score" in refused(run(gone, "--labels", gone, "--fail-under", "miou=0.5"), 2)
+
+
+def test_the_confusion_matrix_can_be_drawn(class_map: Path, labels: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "matrix.png"
+
+    result = run(class_map, "--labels", labels, "--plot", picture)
+
+    assert result.exit_code == 0
+    assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_a_picture_is_not_overwritten_unasked(class_map: Path, labels: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "matrix.png"
+    picture.write_text("mine")
+
+    message = refused(run(class_map, "--labels", labels, "--plot", picture), 2)
+
+    assert "exists already" in message
+    assert picture.read_text() == "mine"
+    assert run(class_map, "--labels", labels, "--plot", picture, "--overwrite").exit_code == 0
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_picture_is_a_png_in_a_folder_that_exists(class_map: Path, labels: Path, tmp_path: Path) -> None:
+    assert "PNG" in refused(run(class_map, "--labels", labels, "--plot", tmp_path / "matrix.svg"), 2)
+    assert "does not exist" in refused(
+        run(class_map, "--labels", labels, "--plot", tmp_path / "no" / "m.png"), 2
+    )
+
+
+# --- bad input -------------------------------------------------------------------------------------------------------
+
+
+def not_a_raster(folder: Path) -> Path:
+    path = folder / "text.tif"
+    path.write_text("this is no raster")
+    return path
+
+
+def image(folder: Path, **profile: Any) -> Path:
+    return write_raster(folder / "image.tif", np.zeros((3, 2, 5), np.uint8), **profile)
+
+
+def test_files_that_are_not_there(class_map: Path, labels: Path) -> None:
+    assert "gone.tif: no such class map" in refused(run("gone.tif", "--labels", labels), 3)
+    assert "gone.tif: no such labels" in refused(run(class_map, "--labels", "gone.tif"), 3)
+
+
+def test_a_text_file_called_tif(class_map: Path, labels: Path, tmp_path: Path) -> None:
+    text = not_a_raster(tmp_path)
+
+    assert "text.tif: is not a raster" in refused(run(text, "--labels", labels), 3)
+    assert "text.tif: is not a raster" in refused(run(class_map, "--labels", text), 3)
+
+
+def test_an_image_instead_of_a_class_map(labels: Path, tmp_path: Path) -> None:
+    message = refused(run(image(tmp_path), "--labels", labels), 3)
+
+    assert "image.tif: has 3 bands, expected one band of class ids: this is no class map" in message
+    assert "Hint: `rsseg predict` makes class maps" in message
+
+
+def test_labels_of_another_size(class_map: Path, tmp_path: Path) -> None:
+    small = write_raster(tmp_path / "small.tif", LABELS[None, :, :4], nodata=255, crs=None, transform=None)
+
+    message = refused(run(class_map, "--labels", small), 3)
+
+    assert "small.tif: is 4 x 2 px" in message
+    assert "town_classes.tif is 5 x 2 px" in message
+
+
+def test_labels_outside_the_classes(class_map: Path, classes: Path, tmp_path: Path) -> None:
+    wrong = write_raster(tmp_path / "wrong.tif", LABELS[None] * np.uint8(3), nodata=None)
+
+    message = refused(run(class_map, "--labels", wrong, "--classes", classes), 3)
+
+    assert "5 x 2 px at column 0, row 0: labels hold id 3 (5 px), id 253 (1 px)" in message
+
+
+def test_labels_are_required(class_map: Path) -> None:
+    result = run(class_map)
+
+    assert result.exit_code == 2
+    assert "Missing option '--labels'" in result.stderr
+
+
+def test_help_shows_examples_line_by_line() -> None:
+    lines = [line.strip() for line in run("--help").stdout.splitlines()]
+
+    assert "rsseg evaluate town_classes.tif --labels town_labels.tif" in lines

@@ -1,0 +1,306 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from click.testing import CliRunner, Result
+
+from rsseg.cli.main import main
+from tests.making import random_pixels, read_band, write_argmax_weights, write_raster, write_sparse_raster
+
+
+def run(*args: object, **options: object) -> Result:
+    return CliRunner().invoke(main, ["predict", *map(str, args)], **options)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    return write_argmax_weights(tmp_path / "argmax.safetensors")
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    return write_raster(tmp_path / "ortho.tif", random_pixels(90, 130))
+
+
+def assert_refused(result: Result, folder: Path, *, code: int, message: str, hint: str = "") -> None:
+    """One line, a hint, the right code, and nothing left behind."""
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert result.exit_code == code, result.output
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert hint in result.stderr
+    assert result.stdout == ""
+    assert not [p.name for p in folder.iterdir() if "out" in p.name]
+
+
+def test_the_map_is_on_the_grid_of_the_image(image: Path, weights: Path, tmp_path: Path) -> None:
+    result = run(image, "-o", tmp_path / "out.tif", "--weights", weights)
+
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{tmp_path / 'out.tif'}\n"
+    with rasterio.open(image) as source, rasterio.open(tmp_path / "out.tif") as made:
+        assert (made.crs, made.transform, made.shape) == (source.crs, source.transform, source.shape)
+        assert (made.count, made.dtypes, made.nodata) == (1, ("uint8",), 255)
+        assert made.colormap(1)[2] == (0, 0, 255, 255)
+        assert made.tags()["RSSEG_WEIGHTS"] == "argmax"
+    assert (read_band(tmp_path / "out.tif") == random_pixels(90, 130).argmax(axis=0)).all()
+
+
+def test_json_gives_the_pixels_of_each_class(image: Path, weights: Path, tmp_path: Path) -> None:
+    result = run(image, "-o", tmp_path / "out.tif", "--weights", weights, "--json")
+
+    answer = json.loads(result.stdout)
+    counts = np.bincount(random_pixels(90, 130).argmax(axis=0).ravel(), minlength=3)
+    assert answer["classes"] == dict(zip(("red", "green", "blue"), counts.tolist(), strict=True))
+    assert (answer["width"], answer["height"], answer["nodata"]) == (130, 90, 0)
+
+
+def test_several_images_go_to_a_folder(image: Path, weights: Path, tmp_path: Path) -> None:
+    other = write_raster(tmp_path / "other.tif", random_pixels(40, 40, seed=1))
+    (tmp_path / "maps").mkdir()
+
+    result = run(image, other, "--output-dir", tmp_path / "maps", "--weights", weights)
+
+    expected = [tmp_path / "maps" / "ortho_classes.tif", tmp_path / "maps" / "other_classes.tif"]
+    assert result.stdout.splitlines() == [str(p) for p in expected]
+    assert (read_band(expected[1]) == random_pixels(40, 40, seed=1).argmax(axis=0)).all()
+
+
+@pytest.mark.parametrize(("flag", "separator"), [((), "\n"), (("-0",), "\0")])
+def test_paths_come_from_standard_input(
+    image: Path, weights: Path, tmp_path: Path, flag: tuple[str, ...], separator: str
+) -> None:
+    result = run(*flag, "-", "--output-dir", tmp_path, "--weights", weights, input=f"{image}{separator}")
+
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "ortho_classes.tif").exists()
+
+
+def test_one_bad_input_does_not_stop_the_others(image: Path, weights: Path, tmp_path: Path) -> None:
+    result = run(tmp_path / "gone.tif", image, "--output-dir", tmp_path, "--weights", weights, "--json")
+
+    assert result.exit_code == 6
+    first, second = (json.loads(line) for line in result.stdout.splitlines())
+    assert first["exit_code"] == 3
+    assert "gone.tif" in first["error"]
+    assert second["output"].endswith("ortho_classes.tif")
+    assert "1 of 2 inputs failed" in result.stderr
+
+
+def test_chosen_bands_and_nodata_are_used(weights: Path, tmp_path: Path) -> None:
+    pixels = random_pixels(20, 30, bands=4)
+    pixels[:, 5, 7] = 9
+    image = write_raster(tmp_path / "four.tif", pixels, photometric="MINISBLACK")
+
+    result = run(image, "-o", tmp_path / "out.tif", "--weights", weights, "--bands", "4,1,2", "--nodata", 9)
+
+    assert result.exit_code == 0, result.output
+    expected = pixels[[3, 0, 1]].argmax(axis=0)
+    expected[5, 7] = 255
+    assert (read_band(tmp_path / "out.tif") == expected).all()
+
+
+def test_16_bit_imagery_is_stretched_on_request(weights: Path, tmp_path: Path) -> None:
+    pixels = random_pixels(20, 30).astype(np.uint16) * 16
+    image = write_raster(tmp_path / "deep.tif", pixels)
+
+    result = run(image, "-o", tmp_path / "out.tif", "--weights", weights, "--scale", "0,4095")
+
+    assert result.exit_code == 0, result.output
+    assert (read_band(tmp_path / "out.tif") == pixels.argmax(axis=0)).all()
+
+
+def test_the_preview_shows_image_and_classes(image: Path, weights: Path, tmp_path: Path) -> None:
+    result = run(image, "-o", tmp_path / "out.tif", "--weights", weights, "--preview", tmp_path / "look.png")
+
+    assert result.exit_code == 0, result.output
+    assert read_band(tmp_path / "look.png").shape[0] >= 90
+    assert read_band(tmp_path / "look.png").shape[1] >= 2 * 130
+    assert not (tmp_path / "look.png.aux.xml").exists()
+
+
+def test_an_existing_map_is_kept_unless_told_otherwise(image: Path, weights: Path, tmp_path: Path) -> None:
+    target = tmp_path / "map.tif"
+    target.write_bytes(b"precious")
+
+    refused = run(image, "-o", target, "--weights", weights)
+    kept = target.read_bytes()
+    replaced = run(image, "-o", target, "--weights", weights, "--overwrite")
+
+    assert refused.exit_code == 2
+    assert "--overwrite" in refused.stderr
+    assert kept == b"precious"
+    assert replaced.exit_code == 0
+    assert read_band(target).shape == (90, 130)
+
+
+def test_the_input_is_never_replaced(image: Path, weights: Path) -> None:
+    before = image.read_bytes()
+
+    result = run(image, "-o", image, "--weights", weights, "--overwrite")
+
+    assert result.exit_code == 2
+    assert "is the input itself" in result.stderr
+    assert image.read_bytes() == before
+
+
+def test_a_missing_file_is_refused(weights: Path, tmp_path: Path) -> None:
+    result = run(tmp_path / "gone.tif", "-o", tmp_path / "out.tif", "--weights", weights)
+
+    assert_refused(result, tmp_path, code=3, message="gone.tif")
+
+
+def test_a_text_file_is_refused(weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.tif").write_text("not a raster")
+
+    result = run(tmp_path / "text.tif", "-o", tmp_path / "out.tif", "--weights", weights)
+
+    assert_refused(result, tmp_path, code=3, message="text.tif")
+
+
+def test_too_few_bands_are_refused(weights: Path, tmp_path: Path) -> None:
+    image = write_raster(tmp_path / "two.tif", random_pixels(20, 20, bands=2), photometric="MINISBLACK")
+
+    result = run(image, "-o", tmp_path / "out.tif", "--weights", weights)
+
+    assert_refused(
+        result, tmp_path, code=3, message="two.tif: has 2 bands, the weights expect 3", hint="--bands"
+    )
+
+
+def test_16_bits_are_refused_without_a_scale(weights: Path, tmp_path: Path) -> None:
+    image = write_raster(tmp_path / "deep.tif", random_pixels(20, 20).astype(np.uint16))
+
+    result = run(image, "-o", tmp_path / "out.tif", "--weights", weights)
+
+    assert_refused(result, tmp_path, code=3, message="holds uint16 pixels", hint="--scale MIN,MAX")
+
+
+def test_a_missing_output_folder_is_refused(image: Path, weights: Path, tmp_path: Path) -> None:
+    result = run(image, "-o", tmp_path / "no" / "map.tif", "--weights", weights)
+
+    assert_refused(result, tmp_path, code=2, message="no")
+
+
+def test_unknown_weights_are_refused(image: Path, tmp_path: Path) -> None:
+    result = run(image, "-o", tmp_path / "out.tif", "--weights", "nonesuch")
+
+    assert_refused(result, tmp_path, code=4, message="nonesuch: unknown weights", hint="buildings")
+
+
+def test_a_pickle_as_weights_is_refused(image: Path, tmp_path: Path) -> None:
+    (tmp_path / "evil.pth").write_bytes(b"PK\x03\x04")
+
+    result = run(image, "-o", tmp_path / "out.tif", "--weights", tmp_path / "evil.pth")
+
+    assert_refused(result, tmp_path, code=4, message="evil.pth: is a pickle")
+
+
+def test_truncated_weights_are_refused(image: Path, weights: Path, tmp_path: Path) -> None:
+    weights.write_bytes(weights.read_bytes()[:-3])
+
+    result = run(image, "-o", tmp_path / "out.tif", "--weights", weights)
+
+    assert_refused(result, tmp_path, code=4, message="is no complete safetensors file")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--tile", "0"), "tile is 0 px"),
+        (("--tile", "64", "--halo", "32"), "nothing is left to keep"),
+        (("--batch-size", "0"), "batch-size is 0"),
+        (("--device", "tpu"), "device is 'tpu'"),
+        (("--bands", "1,2"), "--bands names 2 bands, the weights expect 3"),
+        (("--bands", "0,1,2"), "bands count from 1"),
+        (("--scale", "9,9"), "the first must be below the second"),
+        (("--precision", "fp16"), "precision fp16 needs a GPU"),
+    ],
+)
+def test_options_out_of_range_are_refused(
+    image: Path, weights: Path, tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    result = run(image, "-o", tmp_path / "out.tif", "--weights", weights, "--device", "cpu", *options)
+
+    assert_refused(result, tmp_path, code=2, message=message)
+
+
+@pytest.mark.parametrize(
+    "options", [("--bands", "a,b"), ("--nodata", "nothing"), ("--scale", "1"), ("--scale", "a,b")]
+)
+def test_options_of_the_wrong_form_are_usage_errors(image: Path, options: tuple[str, ...]) -> None:
+    result = run(image, "-o", "out.tif", *options)
+
+    assert result.exit_code == 2
+    assert "Invalid value" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("-o", "x.tif"), "no IMAGE given"),
+        (("a.tif",), "say where to write"),
+        (("a.tif", "-o", "x.tif", "--output-dir", "."), "say where to write"),
+        (("a.tif", "b.tif", "-o", "x.tif"), "-o names one map, but there are 2 inputs"),
+        (("a.tif", "--output-dir", "no/such/folder"), "no/such/folder: no such folder"),
+        (("a/x.tif", "b/x.tif", "--output-dir", "."), "would both become x_classes.tif"),
+        (("a.tif", "b.tif", "--output-dir", ".", "--preview", "p.png"), "--preview goes with one IMAGE"),
+    ],
+)
+def test_unclear_outputs_are_refused(args: tuple[str, ...], message: str) -> None:
+    result = run(*args)
+
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_a_corrupt_block_fails_names_the_window_and_leaves_nothing(weights: Path, tmp_path: Path) -> None:
+    image = write_raster(
+        tmp_path / "bad.tif",
+        random_pixels(128, 128),
+        tiled=True,
+        blockxsize=64,
+        blockysize=64,
+        compress="deflate",
+    )
+    content = bytearray(image.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 4000] = bytes(4000)
+    image.write_bytes(content)
+
+    result = run(image, "-o", tmp_path / "out.tif", "--weights", weights)
+
+    assert_refused(result, tmp_path, code=3, message="64 x 64 px at column")
+
+
+def test_an_interrupt_leaves_nothing_and_says_so(tmp_path: Path, weights: Path) -> None:
+    """SIGTERM, which is handled like Ctrl-C, in the middle of a run that would take far longer."""
+    image = write_sparse_raster(tmp_path / "large.tif", width=20_000, height=20_000)
+    command = [
+        sys.executable,
+        "-m",
+        "rsseg",
+        "predict",
+        image,
+        "-o",
+        tmp_path / "out.tif",
+        "--weights",
+        weights,
+    ]
+    with subprocess.Popen(
+        [*map(str, command)], stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    ) as process:
+        while not (tmp_path / "out.tif.part").exists() and process.poll() is None:
+            pass
+        process.terminate()
+        _, talk = process.communicate(timeout=60)
+
+    assert process.returncode == 130, talk
+    assert "Interrupted" in talk
+    assert "Traceback" not in talk
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["argmax.safetensors", "large.tif"]

@@ -1,0 +1,199 @@
+"""`rsseg train` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from rsseg.cli.main import main
+from rsseg.cli.train import train
+from rsseg.training.options import TrainOptions
+from rsseg.weights import load_weights
+from tests.data.labelled import replace_label, write_tiles
+
+SPLIT = {"train": ["a", "b"], "val": ["c"]}
+RECIPE = "--model linear --epochs 2 --steps-per-epoch 2 --batch-size 2 --window 16 --tile 32 --halo 0"
+SMALL = [*RECIPE.split(), "--precision", "fp32", "--device", "cpu"]
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(main, ["train", *map(str, args)])
+
+
+def refused(result: Result, code: int) -> str:
+    """The message of a refusal: one line, perhaps a hint, no traceback, nothing on standard output."""
+    lines = result.stderr.strip().splitlines()
+    assert result.exit_code == code, result.output
+    assert result.stdout == ""
+    assert lines[0].startswith("Error: ")
+    assert all(line.startswith("Hint: ") for line in lines[1:])
+    return result.stderr
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_tiles(tmp_path / "d", split=SPLIT)
+
+
+def test_the_path_of_the_weights_is_printed_and_the_rest_is_talk(folder: Path, tmp_path: Path) -> None:
+    result = run(folder, "-o", tmp_path / "run", *SMALL)
+
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{tmp_path / 'run' / 'best.safetensors'}\n"
+    assert "train: 2 scenes" in result.stderr
+    assert "epoch 2/2: loss" in result.stderr
+    assert load_weights(result.stdout.strip()).card.architecture == "linear"
+
+
+def test_json_gives_the_scores_as_one_object(folder: Path, tmp_path: Path) -> None:
+    result = run(folder, "-o", tmp_path / "run", *SMALL, "--json")
+
+    summary = json.loads(result.stdout)
+    assert summary["best"] == str(tmp_path / "run" / "best.safetensors")
+    assert summary["epochs"] == 2
+    assert 0 <= summary["scores"]["mean_iou"] <= 1
+    assert set(summary["scores"]) == {"mean_iou", "overall_accuracy", "iou red", "iou green", "iou blue"}
+
+
+def test_quiet_says_nothing_but_the_result(folder: Path, tmp_path: Path) -> None:
+    assert run(folder, "-o", tmp_path / "run", *SMALL, "-q").stderr == ""
+
+
+def test_a_finished_run_can_be_resumed(folder: Path, tmp_path: Path) -> None:
+    first = run(folder, "-o", tmp_path / "run", *SMALL)
+
+    again = run("--resume", tmp_path / "run", "--device", "cpu")
+
+    assert again.exit_code == 0, again.output
+    assert again.stdout == first.stdout
+
+
+def test_an_interrupted_run_says_how_to_go_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rsseg.training.learner.Learner.learn", interrupt)
+    result = run(folder, "-o", tmp_path / "run", *SMALL)
+
+    assert result.exit_code == 130
+    assert f"rsseg train --resume {tmp_path / 'run'}" in result.stderr
+    monkeypatch.undo()
+    assert run("--resume", tmp_path / "run", "--device", "cpu").exit_code == 0
+
+
+def test_an_interruption_before_the_run_began_leaves_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rsseg.training.engine.plan_card", interrupt)
+    result = run(folder, "-o", tmp_path / "run", *SMALL)
+
+    assert result.exit_code == 130
+    assert "--resume" not in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("args", [(), ("tiles",), ("-o", "run")])
+def test_data_and_run_belong_together(args: tuple[str, ...]) -> None:
+    assert "train needs DATA and -o RUN" in refused(run(*args), 2)
+
+
+@pytest.mark.parametrize(
+    ("args", "named"), [(("tiles",), "DATA"), (("-o", "x"), "-o"), (("--batch-size", "3"), "--batch-size")]
+)
+def test_a_resumed_run_keeps_its_recipe(args: tuple[str, ...], named: str) -> None:
+    assert f"{named} does not go with it" in refused(run("--resume", "run", *args), 2)
+
+
+def test_labels_outside_the_classes_are_explained(folder: Path, tmp_path: Path) -> None:
+    replace_label(folder, "b", np.full((40, 48), 9, np.uint8))
+
+    message = refused(run(folder, "-o", tmp_path / "run", *SMALL), 3)
+
+    assert "b.tif: holds label 9; the classes are 0 to 2, and 255 is left out" in message
+    assert "Hint: add the class to classes.json" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_labels_of_another_size_are_explained(folder: Path, tmp_path: Path) -> None:
+    replace_label(folder, "a", np.zeros((41, 48), np.uint8))
+
+    assert "a.tif" in refused(run(folder, "-o", tmp_path / "run", *SMALL), 3)
+
+
+def test_an_empty_split_is_explained(folder: Path, tmp_path: Path) -> None:
+    (folder / "split.json").write_text('{"train": ["a"], "val": []}')
+
+    assert "val is empty" in refused(run(folder, "-o", tmp_path / "run", *SMALL), 3)
+
+
+def test_missing_classes_are_explained(folder: Path, tmp_path: Path) -> None:
+    (folder / "classes.json").unlink()
+
+    assert "classes.json: cannot be read" in refused(run(folder, "-o", tmp_path / "run", *SMALL), 3)
+
+
+def test_missing_data_are_explained(tmp_path: Path) -> None:
+    assert "no such folder or manifest" in refused(run(tmp_path / "none", "-o", tmp_path / "run"), 3)
+
+
+def test_an_existing_run_is_explained(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.toml").touch()
+
+    message = refused(run(folder, "-o", tmp_path / "run", *SMALL), 2)
+
+    assert "holds a run already (config.toml)" in message
+    assert "--overwrite" in message
+
+
+def test_a_folder_that_is_no_run_cannot_be_resumed(tmp_path: Path) -> None:
+    assert "is no run" in refused(run("--resume", tmp_path), 4)
+
+
+def test_a_damaged_checkpoint_is_explained(folder: Path, tmp_path: Path) -> None:
+    run(folder, "-o", tmp_path / "run", *SMALL)
+    (tmp_path / "run" / "last.ckpt").write_bytes(b"damaged")
+
+    assert "last.ckpt: is no checkpoint" in refused(run("--resume", tmp_path / "run"), 4)
+
+
+def test_options_are_those_of_the_recipe_and_help_tells_the_truth() -> None:
+    defaults = {f.name: f.default for f in fields(TrainOptions)}
+    others = {
+        "data",
+        "run",
+        "resume",
+        "device",
+        "threads",
+        "readers",
+        "overwrite",
+        "as_json",
+        "verbose",
+        "quiet",
+    }
+
+    recipe = [p for p in train.params if p.name not in others]
+
+    for option in recipe:
+        assert option.name in defaults
+        told = re.search(r"\[default: ([^\]]+)\]", getattr(option, "help", "") or "")
+        if told and isinstance(defaults[option.name], int | float):
+            assert float(told[1]) == defaults[option.name]
+
+
+def test_help_shows_an_example() -> None:
+    result = run("--help")
+
+    assert result.exit_code == 0
+    assert "rsseg train --resume runs/town" in result.stdout
