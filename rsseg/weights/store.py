@@ -76,7 +76,7 @@ def list_weights() -> list[IndexEntry]:
     folder = weights_folder()
     return [
         IndexEntry(name=name, path=folder / row["file"], sha256=row["sha256"])
-        for name, row in _index_document()["weights"].items()
+        for name, row in _index_document().get("weights", {}).items()
     ]
 
 
