@@ -5,6 +5,7 @@ set -eu
 rsseg="$BIN/rsseg"
 image=$1
 mkdir -p demo
+rm -f demo/scores.txt
 
 if [ -z "$image" ]; then
     "$rsseg" synth demo/town --size "$SIZE" --seed 7 --overwrite
@@ -13,6 +14,7 @@ if [ -z "$image" ]; then
 fi
 "$rsseg" predict "$image" -o demo/classes.tif --weights buildings --preview demo/preview.png --overwrite
 if [ -n "${labels:-}" ]; then
-    "$rsseg" evaluate demo/classes.tif --labels "$labels" | tee demo/scores.txt
+    "$rsseg" evaluate demo/classes.tif --labels "$labels" > demo/scores.txt
+    cat demo/scores.txt
 fi
 echo "look at demo/preview.png" >&2

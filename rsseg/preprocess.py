@@ -8,6 +8,7 @@ Shapes: N samples, C channels, H rows, W columns.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -42,8 +43,8 @@ class Scaling:
     def __post_init__(self) -> None:
         if not self.mean or len(self.mean) != len(self.std):
             raise WeightsError(f"scaling has {len(self.mean)} means and {len(self.std)} standard deviations")
-        if any(s <= 0 for s in self.std):
-            raise WeightsError(f"scaling has standard deviations {self.std}; all must be positive")
+        if not all(0 < s < math.inf for s in self.std) or not all(map(math.isfinite, self.mean)):
+            raise WeightsError(f"scaling has mean {self.mean}, std {self.std}; expected numbers, std above 0")
 
     @property
     def channels(self) -> int:
@@ -59,7 +60,12 @@ class Scaling:
 
         Returns:
             float32 (N, C, H, W).
+
+        Raises:
+            ValueError: the pixels have another number of channels.
         """
+        if pixels.shape[1] != self.channels:
+            raise ValueError(f"pixels have {pixels.shape[1]} channels; the scaling is for {self.channels}")
         # Cards are read before torch is needed: a refusal must not wait for its import.
         import torch
 
@@ -96,9 +102,9 @@ class Stretch:
     maximum: float
 
     def __post_init__(self) -> None:
-        if not self.minimum < self.maximum:
+        if not (math.isfinite(self.minimum) and math.isfinite(self.maximum) and self.minimum < self.maximum):
             raise OptionError(
-                f"scale is {self.minimum:g},{self.maximum:g}; the first must be below the second"
+                f"scale is {self.minimum:g},{self.maximum:g}; expected two numbers, the first below the second"
             )
 
     def apply(self, pixels: NDArray[Any]) -> NDArray[np.float32]:

@@ -66,13 +66,15 @@ def write_sparse_raster(path: Path, *, width: int, height: int) -> Path:
         return path
 
 
-def write_argmax_weights(path: Path, *, bands: int = 3, dtype: str = "uint8") -> Path:
+def write_argmax_weights(
+    path: Path, *, bands: int = 3, dtype: str = "uint8", names: tuple[str, ...] | None = None
+) -> Path:
     """Weights of a one-layer network whose class is the brightest band: what they predict can be checked by hand."""
     card = WeightCard(
         architecture="linear",
         encoder="",
         classes=THREE if bands == 3 else ClassTable.unnamed(bands),
-        bands=tuple(f"band {n}" for n in range(bands)),
+        bands=names or tuple(f"channel {n}" for n in range(bands)),
         scaling=Scaling(mean=(0.0,) * bands, std=(1.0,) * bands, dtype=dtype),
         tile=64,
         halo=0,

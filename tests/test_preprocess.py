@@ -61,5 +61,7 @@ def test_a_stretch_makes_nan_black() -> None:
 
 
 def test_an_empty_stretch_is_refused() -> None:
-    with pytest.raises(OptionError, match="the first must be below the second"):
+    with pytest.raises(OptionError, match="the first below the second"):
         Stretch(5, 5)
+    with pytest.raises(OptionError, match="expected two numbers"):
+        Stretch(0, float("inf"))

@@ -5,6 +5,7 @@ Command modules are imported only when they are used, and engines only inside th
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
@@ -13,7 +14,7 @@ from typing import Any
 
 import click
 
-from rsseg.errors import RssegError
+from rsseg.errors import ResourceError, RssegError
 from rsseg.log import logger
 from rsseg.version import __version__
 
@@ -42,6 +43,7 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(f"rsseg.cli.{cmd_name}")
         command: click.Command = getattr(module, cmd_name)
+        _name_variables(command, f"RSSEG_{cmd_name.upper()}")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -59,6 +61,11 @@ class LazyGroup(click.Group):
             if err.hint:
                 click.echo(f"Hint: {err.hint}", err=True)
             ctx.exit(err.exit_code)
+        except OSError as err:
+            if err.errno != errno.ENOSPC:
+                raise
+            click.echo("Error: standard output cannot be written to (no space left)", err=True)
+            ctx.exit(ResourceError.exit_code)
         except KeyboardInterrupt:
             click.echo("Interrupted: nothing half-written is left behind.", err=True)
             ctx.exit(INTERRUPTED)
@@ -68,10 +75,20 @@ class LazyGroup(click.Group):
             ctx.exit(128 + signal.SIGPIPE)
 
 
+def _name_variables(command: click.Command, prefix: str) -> None:
+    """Let each option come from a variable named like it: --batch-size from RSSEG_PREDICT_BATCH_SIZE."""
+    for param in command.params:
+        if isinstance(param, click.Option):
+            name = max(param.opts, key=len).lstrip("-").upper().replace("-", "_")
+            param.envvar = f"{prefix}_{name}"
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            _name_variables(inner, f"{prefix}_{name.upper()}")
+
+
 @click.group(
     cls=LazyGroup,
     context_settings={
-        "auto_envvar_prefix": "RSSEG",
         "help_option_names": ["-h", "--help"],
         "max_content_width": 100,
     },
@@ -87,7 +104,7 @@ def main() -> None:
       rsseg evaluate classes.tif --labels labels.tif
       rsseg train tiles/ -o runs/first              train on your own labels
 
-    Results go to standard output, talk to standard error. Every option can also come from a variable:
+    Results go to standard output, talk to standard error. Every option of a command can also come from a variable:
     RSSEG_PREDICT_TILE=1024 stands for `rsseg predict --tile 1024`.
     """
     signal.signal(signal.SIGTERM, _interrupt)

@@ -95,7 +95,13 @@ precision = click.option(
     show_default=True,
     help="Number format of the network; auto: half precision on a GPU, fp32 on a CPU.",
 )
-seed = click.option("--seed", type=int, default=0, show_default=True, help="Makes random choices repeatable.")
+seed = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Makes random choices repeatable.",
+)
 weights = click.option(
     "--weights",
     metavar="NAME|PATH",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -78,7 +79,7 @@ def predict(
       find sheets -name '*.tif' -print0 | rsseg predict -0 - --output-dir maps/ --json
     """
     from rsseg.prediction.options import PredictOptions
-    from rsseg.weights import default_weights, load_card
+    from rsseg.weights import default_weights, find_weights, load_card
 
     jobs = _jobs(_paths(images, null_separated=null_separated), output, output_dir)
     options = PredictOptions(**settings)
@@ -86,7 +87,7 @@ def predict(
         raise OptionError("--preview goes with one IMAGE")
     weights = weights or default_weights()
     card = load_card(weights)
-    _check_door(jobs, card, options)
+    _check_door(jobs, card, options, weights_file=find_weights(weights))
 
     from rsseg.prediction.engine import Predictor
     from rsseg.weights import load_weights
@@ -95,18 +96,15 @@ def predict(
     failed = 0
     for image, target in jobs:
         try:
-            summary = _predict_one(predictor, image, target, card=card, options=options, quiet=quiet)
+            _predict_one(predictor, image, target, card=card, options=options, as_json=as_json, quiet=quiet)
         except RssegError as err:
             if len(jobs) == 1:
                 raise
             failed += 1
             _report_failure(image, err, as_json=as_json)
-        else:
-            _report(image, summary, card=card, as_json=as_json, quiet=quiet)
     if failed:
-        raise PartialFailureError(
-            f"{failed} of {len(jobs)} inputs failed", hint="the other maps are complete"
-        )
+        hint = "the other maps are complete" if failed < len(jobs) else None
+        raise PartialFailureError(f"{failed} of {len(jobs)} inputs failed", hint=hint)
 
 
 def _paths(images: Sequence[str], *, null_separated: bool) -> list[str]:
@@ -114,8 +112,9 @@ def _paths(images: Sequence[str], *, null_separated: bool) -> list[str]:
     paths: list[str] = []
     for image in images:
         if image == "-":
-            text = sys.stdin.read()
-            paths += [line for line in (text.split("\0") if null_separated else text.splitlines()) if line]
+            content = sys.stdin.buffer.read() if sys.stdin else b""
+            lines = content.split(b"\0") if null_separated else content.replace(b"\r\n", b"\n").split(b"\n")
+            paths += [os.fsdecode(line) for line in lines if line]
         else:
             paths.append(image)
     if not paths:
@@ -147,25 +146,40 @@ def _jobs(images: Sequence[str], output: Path | None, output_dir: Path | None) -
     return jobs
 
 
-def _check_door(jobs: Sequence[tuple[str, Path]], card: WeightCard, options: PredictOptions) -> None:
-    """Refuse what can be seen at once, before torch is imported; of several inputs each is checked in its turn."""
-    from rsseg.prediction.door import check_outputs, open_input
+def _check_door(
+    jobs: Sequence[tuple[str, Path]], card: WeightCard, options: PredictOptions, *, weights_file: Path
+) -> None:
+    """Refuse what can be seen at once, before torch is imported; of several inputs each is opened in its turn."""
+    from rsseg.prediction.door import check_outputs, open_input, resolve_sizes
 
+    resolve_sizes(card, options)
+    inputs = [image for image, _ in jobs]
+    for _, target in jobs:
+        check_outputs(target, options, inputs=[*inputs, weights_file])
     if len(jobs) == 1:
-        image, target = jobs[0]
-        check_outputs(image, target, options)
-        open_input(image, card, options).close()
+        open_input(inputs[0], card, options).close()
 
 
 def _predict_one(
-    predictor: Predictor, image: str, target: Path, *, card: WeightCard, options: PredictOptions, quiet: bool
-) -> PredictSummary:
+    predictor: Predictor,
+    image: str,
+    target: Path,
+    *,
+    card: WeightCard,
+    options: PredictOptions,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     from rsseg.prediction.door import open_input
 
     with open_input(image, card, options) as source:
         megapixels = source.grid.width * source.grid.height / 1e6
     with progress_bar(Path(image).name, quiet=quiet, unit="Mpx", total=megapixels) as on_progress:
-        return predictor.predict(image, target, on_progress=on_progress)
+        summary = predictor.predict(image, target, on_progress=on_progress)
+    _report(image, summary, card=card, as_json=as_json, quiet=quiet)
+    if options.preview is not None:
+        say(f"drawing {options.preview}", quiet=quiet)
+        predictor.draw_preview(image, target, options.preview)
 
 
 def _report(image: str, summary: PredictSummary, *, card: WeightCard, as_json: bool, quiet: bool) -> None:

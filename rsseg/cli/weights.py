@@ -30,6 +30,7 @@ def weights() -> None:
 
 @weights.command("list")
 @opt.as_json
+@opt.verbose
 @opt.quiet
 def list_command(*, as_json: bool, quiet: bool) -> None:  # noqa: ARG001 - quiet sets up the log
     """List the bundled weights; the star marks the default."""
@@ -61,6 +62,7 @@ def list_command(*, as_json: bool, quiet: bool) -> None:  # noqa: ARG001 - quiet
 @weights.command()
 @click.argument("name_or_path", metavar="NAME|PATH")
 @opt.as_json
+@opt.verbose
 @opt.quiet
 def show(name_or_path: str, *, as_json: bool, quiet: bool) -> None:  # noqa: ARG001
     """Show the card of weights: what they are, what they were trained on, how well they did."""
@@ -79,6 +81,7 @@ def show(name_or_path: str, *, as_json: bool, quiet: bool) -> None:  # noqa: ARG
 @weights.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @opt.as_json
+@opt.verbose
 @opt.quiet
 def verify(names: tuple[str, ...], *, as_json: bool, quiet: bool) -> None:
     """Check the hashes of bundled weights and load them; all of them without NAME."""
@@ -128,6 +131,7 @@ def verify(names: tuple[str, ...], *, as_json: bool, quiet: bool) -> None:
 )
 @opt.overwrite
 @opt.as_json
+@opt.verbose
 @opt.quiet
 def init(output: Path, *, overwrite: bool, as_json: bool, quiet: bool, **settings: Any) -> None:  # noqa: ARG001
     """Make untrained weights, repeatable from their seed: for tests, benchmarks, and as a start for training.

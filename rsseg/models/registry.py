@@ -1,63 +1,67 @@
-"""The networks by name, written out."""
+"""The networks by name, written out; torch is imported only when one is built."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from inspect import signature
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from rsseg.errors import OptionError
-from rsseg.models.linear import Linear
-from rsseg.models.manet import MANet
-from rsseg.models.maresunet import MAResUNet
-from rsseg.models.resnet import LAYOUTS
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkEntry:
     """What the rest of rsseg may know about a network without building it.
 
-    `encoders` is empty and `default_encoder` "" where a network has none; its logits depend on how the input lies
-    on a grid of `stride` pixels; `context_passes` counts the passes over an image that the context of its attention
-    takes (0: no attention; None: it cannot be taken, so tiles attend to themselves).
+    `network` is its class, as `module:name`. `encoders` is empty and `default_encoder` "" where a network has none;
+    its logits depend on how the input lies on a grid of `stride` pixels; `context_passes` counts the passes over an
+    image that the context of its attention takes (0: no attention; None: it cannot be taken, so tiles attend to
+    themselves).
     """
 
     name: str
-    build: Callable[..., nn.Module]
+    network: str
     encoders: tuple[str, ...] = ()
     default_encoder: str = ""
     stride: int
     context_passes: int | None
     paper: str = ""
 
+    @property
+    def build(self) -> Callable[..., nn.Module]:
+        """The network's class."""
+        module, _, name = self.network.partition(":")
+        network: Callable[..., nn.Module] = getattr(import_module(module), name)
+        return network
 
-_RESNETS = tuple(LAYOUTS)
+
+_RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101")
 
 NETWORKS: dict[str, NetworkEntry] = {
     "maresunet": NetworkEntry(
         name="maresunet",
-        build=MAResUNet,
+        network="rsseg.models.maresunet:MAResUNet",
         encoders=_RESNETS,
         default_encoder="resnet34",
-        stride=MAResUNet.stride,
-        context_passes=MAResUNet.context_passes,
+        stride=32,
+        context_passes=1,
         paper="Li et al. 2022, MAResU-Net, IEEE GRSL 19, arXiv:2011.14302",
     ),
     "manet": NetworkEntry(
         name="manet",
-        build=MANet,
+        network="rsseg.models.manet:MANet",
         encoders=_RESNETS,
         default_encoder="resnet50",
-        stride=MANet.stride,
-        context_passes=MANet.context_passes,
+        stride=32,
+        context_passes=1,
         paper="Li et al. 2021, Multiattention Network, IEEE TGRS, arXiv:2009.02130",
     ),
-    "linear": NetworkEntry(
-        name="linear", build=Linear, stride=Linear.stride, context_passes=Linear.context_passes
-    ),
+    "linear": NetworkEntry(name="linear", network="rsseg.models.linear:Linear", stride=1, context_passes=0),
 }
 
 

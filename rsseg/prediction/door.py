@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from rsseg.errors import OptionError, RasterError
+from rsseg.models.registry import network_entry
 from rsseg.prediction.options import PredictOptions
 from rsseg.preprocess import Scaling, Stretch
 from rsseg.raster import RasterSource, check_output, open_raster
+from rsseg.tiling.plan import check_tile
 from rsseg.weights import WeightCard
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """Side of what the network reads, margin around what it decides, and the grid it needs, in pixels."""
+
+    tile: int
+    halo: int
+    stride: int
+
+
+def resolve_sizes(card: WeightCard, options: PredictOptions) -> Sizes:
+    """The sizes asked for, or the card's; with a tile that was asked for, at most a quarter of it is halo.
+
+    Raises:
+        OptionError: they do not fit the network.
+    """
+    stride = network_entry(card.architecture).stride
+    tile = card.tile if options.tile is None else options.tile
+    halo = card.halo if options.tile is None else min(card.halo, tile // 4 // stride * stride)
+    sizes = Sizes(tile=tile, halo=halo if options.halo is None else options.halo, stride=stride)
+    check_tile(tile=sizes.tile, halo=sizes.halo, stride=stride)
+    return sizes
 
 
 def open_input(image: str | Path, card: WeightCard, options: PredictOptions) -> RasterSource:
@@ -22,7 +50,8 @@ def open_input(image: str | Path, card: WeightCard, options: PredictOptions) -> 
         raise OptionError(
             f"--bands names {len(options.bands)} bands, the weights expect {len(card.bands)}: {', '.join(card.bands)}"
         )
-    source = open_raster(image, bands=options.bands, channels=len(card.bands), nodata=options.nodata)
+    bands = options.bands or _bands_of_card(card)
+    source = open_raster(image, bands=bands, channels=len(card.bands), nodata=options.nodata)
     try:
         _check_type(source, card.scaling, options.stretch)
     except (RasterError, OptionError):
@@ -31,19 +60,45 @@ def open_input(image: str | Path, card: WeightCard, options: PredictOptions) -> 
     return source
 
 
-def check_outputs(image: str | Path, output: Path, options: PredictOptions) -> None:
-    """Refuse outputs that exist, cannot be written, or would replace the input.
+def check_outputs(output: Path, options: PredictOptions, *, inputs: Iterable[str | Path]) -> None:
+    """Refuse outputs that exist, cannot be written, or would replace one another or an input.
 
     Raises:
         OptionError: see above.
         ResourceError: a folder cannot be written to.
     """
-    for path in (output, options.preview):
-        if path is None:
-            continue
-        if path.exists() and Path(image).exists() and path.samefile(image):
-            raise OptionError(f"{path}: is the input itself", hint="choose another name for the output")
+    taken = {key: f"the input {path}" for path in inputs if (key := _file_key(path))}
+    if options.preview is not None:
+        if options.preview.suffix.lower() != ".png":
+            raise OptionError(f"{options.preview}: the preview is a PNG file", hint="name it FILE.png")
+        if options.preview.resolve() in (output.resolve(), sidecar_of(output).resolve()):
+            raise OptionError(f"{options.preview}: is the class map, too", hint="choose another --preview")
+    for path in filter(None, (output, options.preview)):
+        for target in (path, sidecar_of(path)):
+            if (key := _file_key(target)) in taken:
+                raise OptionError(f"{target}: is {taken[key]}", hint="choose another name for the output")
         check_output(path, overwrite=options.overwrite)
+
+
+def sidecar_of(path: Path) -> Path:
+    """Where GDAL looks for what does not fit into a raster's own file."""
+    return path.with_name(path.name + ".aux.xml")
+
+
+def _file_key(path: str | Path) -> tuple[int, int] | None:
+    """What identifies an existing local file whatever it is called; None for anything else."""
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _bands_of_card(card: WeightCard) -> tuple[int, ...] | None:
+    """The band numbers that a card names (`band 4`, `band 1`), where they are not just the first ones in order."""
+    numbers = [re.fullmatch(r"band (\d+)", name) for name in card.bands]
+    bands = tuple(int(match[1]) for match in numbers if match)
+    return bands if len(bands) == len(numbers) and bands != tuple(range(1, len(bands) + 1)) else None
 
 
 def _check_type(source: RasterSource, scaling: Scaling, stretch: Stretch | None) -> None:

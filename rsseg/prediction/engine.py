@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 
 from rsseg.classes import NODATA_CLASS
 from rsseg.log import logger
-from rsseg.models.registry import network_entry
-from rsseg.prediction.door import check_outputs, open_input
-from rsseg.prediction.forward import Forward, resolve_device, resolve_precision
+from rsseg.prediction.door import check_outputs, open_input, resolve_sizes
+from rsseg.prediction.forward import Forward, memory_errors, resolve_device, resolve_precision
 from rsseg.prediction.options import PredictOptions
 from rsseg.prediction.preview import write_preview
 from rsseg.prediction.stages import WorkBehind, batches, map_ahead
@@ -29,7 +28,7 @@ from rsseg.prediction.stitch import Stitcher
 from rsseg.raster import ClassMapWriter, RasterSource, gdal_env
 from rsseg.tiling import Tile, plan_tiles
 from rsseg.version import __version__
-from rsseg.weights import WeightCard, Weights
+from rsseg.weights import Weights
 
 ENCODING_SHARE = 0.05
 """What part of the progress is left for the last step, in which the finished map is encoded."""
@@ -47,16 +46,6 @@ class PredictSummary:
     class_pixels: tuple[int, ...]
     nodata_pixels: int
     seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Settings:
-    """Options after every `auto` is resolved."""
-
-    tile: int
-    halo: int
-    batch_size: int
-    precision: str
 
 
 @dataclass(frozen=True)
@@ -118,16 +107,11 @@ class Predictor:
         device = resolve_device(options.device)
         self._weights = weights
         self._options = options
-        self._stride = network_entry(weights.card.architecture).stride
-        self._settings = _Settings(
-            tile=options.tile if options.tile is not None else weights.card.tile,
-            halo=_halo(options, weights.card, self._stride),
-            batch_size=options.batch_size or (1 if device.type == "cpu" else 8),
-            precision=resolve_precision(options.precision, device),
-        )
-        self._plan(1, 1)  # sizes that do not fit are refused here, before anything is read
+        self._sizes = resolve_sizes(weights.card, options)
+        self._batch_size = options.batch_size or (1 if device.type == "cpu" else 8)
+        self._precision = resolve_precision(options.precision, device)
         self._forward = Forward(
-            weights.network, weights.card.scaling, device=device, precision=self._settings.precision
+            weights.network, weights.card.scaling, device=device, precision=self._precision
         )
 
     def predict(
@@ -146,36 +130,41 @@ class Predictor:
             ResourceError: disk or memory do not suffice.
         """
         started = time.monotonic()
-        check_outputs(image, output, self._options)
+        check_outputs(output, self._options, inputs=[image])
         with (
             gdal_env(cache_bytes=self._options.cache_bytes),
             open_input(image, self._weights.card, self._options) as source,
         ):
+            check_outputs(output, self._options, inputs=source.files)
             for note in source.notes:
                 logger.info(note)
-            summary = self._write(source, output, on_progress or _ignore, started)
-            if self._options.preview is not None:
-                write_preview(
-                    self._options.preview, source=source, class_map=output, classes=self._weights.card.classes
-                )
-        return summary
+            return self._write(source, output, on_progress or _ignore, started)
 
-    def _plan(self, width: int, height: int) -> list[Tile]:
-        return plan_tiles(
-            width, height, tile=self._settings.tile, halo=self._settings.halo, stride=self._stride
-        )
+    def draw_preview(self, image: str | Path, class_map: Path, picture: Path) -> None:
+        """Draw a finished map beside its image, as a PNG.
+
+        Raises:
+            ResourceError: the picture cannot be written.
+        """
+        card = self._weights.card
+        with (
+            gdal_env(cache_bytes=self._options.cache_bytes),
+            open_input(image, card, self._options) as source,
+        ):
+            write_preview(picture, source=source, class_map=class_map, classes=card.classes)
 
     def _write(
         self, source: RasterSource, output: Path, on_progress: Callable[[float], None], started: float
     ) -> PredictSummary:
         grid, classes = source.grid, self._weights.card.classes
-        tiles = self._plan(grid.width, grid.height)
+        sizes = self._sizes
+        tiles = plan_tiles(grid.width, grid.height, tile=sizes.tile, halo=sizes.halo, stride=sizes.stride)
         with ClassMapWriter(
             output, grid=grid, classes=classes, tags=self._tags(source), overwrite=self._options.overwrite
         ) as writer:
             placing = _Placing(writer)
             with (
-                WorkBehind(placing.place, depth=2 * self._settings.batch_size + 2) as written,
+                WorkBehind(placing.place, depth=2 * self._batch_size + 2) as written,
                 closing(self._decide(source, tiles)) as decided,
             ):
                 for done, tile in enumerate(decided, start=1):
@@ -196,12 +185,12 @@ class Predictor:
 
     def _decide(self, source: RasterSource, tiles: list[Tile]) -> Generator[_Decided]:
         """Decide tile after tile, in order; those without a valid pixel to keep never reach the network."""
-        depth = 2 * self._settings.batch_size + self._options.readers
+        depth = 2 * self._batch_size + self._options.readers
         reads = map_ahead(
             lambda tile: self._read(source, tile), tiles, threads=self._options.readers, depth=depth
         )
         with closing(reads):
-            for batch in batches(reads, size=self._settings.batch_size):
+            for batch in batches(reads, size=self._batch_size):
                 classes = iter(self._run([read for read in batch if read.kept_valid]))
                 for read in batch:
                     yield _Decided(read.tile, next(classes) if read.kept_valid else None)
@@ -215,9 +204,11 @@ class Predictor:
         """Classes (N, rows, cols); every batch has the same shape, so that results do not depend on it."""
         if not reads:
             return np.empty((0, 0, 0), dtype=np.uint8)
-        missing = self._settings.batch_size - len(reads)
+        missing = self._batch_size - len(reads)
         filled = reads + [reads[-1]] * missing
-        return self._forward(np.stack([r.pixels for r in filled]), np.stack([r.valid for r in filled]))
+        with memory_errors("this batch"):
+            pixels, valid = np.stack([r.pixels for r in filled]), np.stack([r.valid for r in filled])
+        return self._forward(pixels, valid)
 
     def _tags(self, source: RasterSource) -> dict[str, str]:
         """Provenance that depends on nothing but input, weights and options: no times, no paths, no thread counts."""
@@ -226,9 +217,9 @@ class Predictor:
             "RSSEG_VERSION": __version__,
             "RSSEG_WEIGHTS": self._weights.name,
             "RSSEG_WEIGHTS_SHA256": self._weights.sha256,
-            "RSSEG_TILE": str(self._settings.tile),
-            "RSSEG_HALO": str(self._settings.halo),
-            "RSSEG_PRECISION": self._settings.precision,
+            "RSSEG_TILE": str(self._sizes.tile),
+            "RSSEG_HALO": str(self._sizes.halo),
+            "RSSEG_PRECISION": self._precision,
             "RSSEG_BANDS": ",".join(str(band) for band in source.bands),
             "RSSEG_NODATA": str(self._options.nodata).lower(),
             **({"RSSEG_SCALE": f"{stretch.minimum:g},{stretch.maximum:g}"} if stretch else {}),
@@ -243,18 +234,12 @@ def predict_raster(
     options: PredictOptions | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> PredictSummary:
-    """Segment one raster and write its class map; see `Predictor.predict`."""
-    return Predictor(weights, options or PredictOptions()).predict(
-        image, Path(output), on_progress=on_progress
-    )
-
-
-def _halo(options: PredictOptions, card: WeightCard, stride: int) -> int:
-    """The halo asked for, or the card's, but not more than a quarter of the tile unless it was asked for."""
-    if options.halo is not None:
-        return options.halo
-    tile = options.tile if options.tile is not None else card.tile
-    return min(card.halo, tile // 4 // stride * stride)
+    """Segment one raster and write its class map, then the preview if one is asked for; see `Predictor`."""
+    predictor = Predictor(weights, options or PredictOptions())
+    summary = predictor.predict(image, Path(output), on_progress=on_progress)
+    if options is not None and options.preview is not None:
+        predictor.draw_preview(image, Path(output), options.preview)
+    return summary
 
 
 def _ignore(_share: float) -> None:

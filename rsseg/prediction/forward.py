@@ -6,6 +6,8 @@ Shapes: N tiles, C channels, H rows, W columns.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -51,7 +53,8 @@ class Forward:
         Raises:
             ResourceError: the device's memory does not hold the batch.
         """
-        try:
+        size = " x ".join(str(n) for n in pixels.shape)
+        with memory_errors(f"a batch of {size} values"):
             on_device = torch.from_numpy(valid).to(self._device)
             scaled = self._scaling.apply(torch.from_numpy(pixels).to(self._device), on_device)
             with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
@@ -59,13 +62,24 @@ class Forward:
             # Classes last: argmax over the fastest dimension is several times quicker on a CPU.
             classes = logits.permute(0, 2, 3, 1).argmax(-1).to(torch.uint8)
             decided: NDArray[np.uint8] = classes.masked_fill_(~on_device, NODATA_CLASS).cpu().numpy()
-        except torch.OutOfMemoryError as err:
-            size = " x ".join(str(n) for n in pixels.shape)
-            raise ResourceError(
-                f"{self._device}: not enough memory for a batch of {size} values",
-                hint="choose a smaller --batch-size or --tile",
-            ) from err
         return decided
+
+
+@contextmanager
+def memory_errors(what: str, *, hint: str = "choose a smaller --batch-size or --tile") -> Iterator[None]:
+    """Turn what torch and numpy raise when memory is short into one error.
+
+    Raises:
+        ResourceError: there is not enough memory for `what`.
+    """
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError) as err:
+        raise ResourceError(f"not enough memory for {what}", hint=hint) from err
+    except RuntimeError as err:
+        if "can't allocate memory" not in str(err):  # torch has no class of its own for this on a CPU
+            raise
+        raise ResourceError(f"not enough memory for {what}", hint=hint) from err
 
 
 def resolve_device(name: str) -> torch.device:
@@ -77,7 +91,7 @@ def resolve_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", name):
         raise OptionError(f"device is {name!r}; expected auto, cpu, cuda or cuda:N")
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():

@@ -47,10 +47,14 @@ class PredictOptions:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        for name, least in (("batch_size", 1), ("readers", 1), ("cache_bytes", 2**20)):
+        for name, least, most in (
+            ("batch_size", 1, 1024),
+            ("readers", 1, 256),
+            ("cache_bytes", 2**20, 2**50),
+        ):
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise OptionError(f"{name.replace('_', '-')} is {value}; expected at least {least}")
+            if value is not None and not least <= value <= most:
+                raise OptionError(f"{name.replace('_', '-')} is {value}; expected {least} to {most}")
         if self.bands is not None and (not self.bands or min(self.bands) < 1):
             raise OptionError(
                 f"bands are {list(self.bands)}; bands count from 1", hint="for example --bands 3,2,1"

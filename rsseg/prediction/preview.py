@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +11,18 @@ from numpy.typing import NDArray
 from rsseg.classes import NODATA_CLASS, ClassTable
 from rsseg.raster import RasterSource, open_label_raster, write_png
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 MAX_SIDE = 1400
 """Longer side of each of the two panels, in pixels."""
 
 _OVERLAY = 0.55
 """How much of a class's colour covers the image."""
+
+_DPI = 100
+_LEAST_WIDTH = 400
+"""Room for a legend under the smallest raster, in pixels."""
 
 
 def write_preview(path: Path, *, source: RasterSource, class_map: Path, classes: ClassTable) -> None:
@@ -62,37 +70,46 @@ def _draw(
     """Both panels side by side (below each other where they are wide) with the legend underneath."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from matplotlib.patches import Patch
 
     rows, cols = decided.shape
-    across = cols <= 2 * rows
-    dpi = 100
-    panel = (cols / dpi, rows / dpi)
-    gap, legend = 0.1, 0.5
-    size = (2 * panel[0] + gap, panel[1] + legend) if across else (panel[0], 2 * panel[1] + gap + legend)
-    size = (max(size[0], 4.0), size[1])
-    figure = Figure(figsize=size, dpi=dpi, facecolor="white")
+    panels = _joined(picture, overlay, across=cols <= 2 * rows)
+    width, height = max(panels.shape[1], _LEAST_WIDTH) / _DPI, panels.shape[0] / _DPI
+    entries = _legend_entries(decided, classes)
+    columns = max(1, int(width / (0.6 + 0.1 * max(map(len, entries)))))
+    legend = 0.3 + 0.25 * -(-len(entries) // columns)
+    figure = Figure(figsize=(width, height + legend), dpi=_DPI, facecolor="white")
     canvas = FigureCanvasAgg(figure)
-    for index, shown in enumerate((picture, overlay)):
-        left = index * (panel[0] + gap) if across else 0.0
-        bottom = legend + (0.0 if across else (1 - index) * (panel[1] + gap))
-        axes = figure.add_axes((left / size[0], bottom / size[1], panel[0] / size[0], panel[1] / size[1]))
-        axes.imshow(shown, interpolation="nearest", aspect="auto")
-        axes.set_axis_off()
-    figure.legend(
-        handles=[
-            Patch(facecolor=c.color, edgecolor="grey", label=_share(c.name, c.id, decided)) for c in classes
-        ],
-        loc="lower center",
-        ncols=min(len(classes), 8),
-        frameon=False,
-        fontsize=11,
-    )
+    shown = panels.shape[1] / _DPI / width
+    axes = figure.add_axes(((1 - shown) / 2, legend / (height + legend), shown, height / (height + legend)))
+    axes.imshow(panels, interpolation="nearest", aspect="auto")
+    axes.set_axis_off()
+    _add_legend(figure, entries, columns=columns)
     canvas.draw()  # type: ignore[no-untyped-call]
     pixels: NDArray[np.uint8] = np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]
     return pixels
 
 
-def _share(name: str, class_id: int, decided: NDArray[np.uint8]) -> str:
-    counted = int(np.count_nonzero(decided != NODATA_CLASS))
-    return f"{name} {int(np.count_nonzero(decided == class_id)) / max(counted, 1):.1%}"
+def _joined(first: NDArray[np.uint8], second: NDArray[np.uint8], *, across: bool) -> NDArray[np.uint8]:
+    """Two pictures (rows, cols, 3) beside or above each other, with a white line between them."""
+    rows, cols, _ = first.shape
+    line = np.full((rows, 10, 3) if across else (10, cols, 3), 255, dtype=np.uint8)
+    return np.concatenate([first, line, second], axis=1 if across else 0)
+
+
+def _legend_entries(decided: NDArray[np.uint8], classes: ClassTable) -> dict[str, str]:
+    """Text and colour of the classes that occur, with their share of the decided pixels; the largest 40."""
+    counts = np.bincount(decided.ravel(), minlength=256)
+    total = max(int(counts[:NODATA_CLASS].sum()), 1)
+    largest = sorted((c for c in classes if counts[c.id]), key=lambda c: -int(counts[c.id]))[:40]
+    ordered = sorted(largest, key=lambda c: c.id)
+    return {f"{c.name} {int(counts[c.id]) / total:.1%}": c.color for c in ordered} or {"no data": "#FFFFFF"}
+
+
+def _add_legend(figure: Figure, entries: dict[str, str], *, columns: int) -> None:
+    from matplotlib.patches import Patch
+
+    # A label that begins with an underscore would be left out, and a dollar sign would begin a formula.
+    handles = [Patch(facecolor=color, edgecolor="grey", label=f" {text}") for text, color in entries.items()]
+    legend = figure.legend(handles=handles, loc="lower center", ncols=columns, frameon=False, fontsize=11)
+    for text in legend.get_texts():
+        text.set_parse_math(False)

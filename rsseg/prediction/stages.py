@@ -31,7 +31,7 @@ def map_ahead(work: Callable[[T], R], items: Iterable[T], *, threads: int, depth
             pending.extend(pool.submit(work, item) for item in islice(remaining, 1))
             yield result
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        _end(pool, drop=True)
 
 
 class WorkBehind(Generic[T]):
@@ -58,10 +58,19 @@ class WorkBehind(Generic[T]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=kind is not None)
+        _end(self._pool, drop=kind is not None)
         if kind is None:
             for future in self._pending:
                 future.result()
+
+
+def _end(pool: ThreadPoolExecutor, *, drop: bool) -> None:
+    """Join the threads, also when an interrupt comes while they are waited for; `drop` what has not begun."""
+    try:
+        pool.shutdown(wait=True, cancel_futures=drop)
+    except BaseException:
+        pool.shutdown(wait=True, cancel_futures=True)
+        raise
 
 
 def batches(items: Iterable[T], *, size: int) -> Iterator[list[T]]:

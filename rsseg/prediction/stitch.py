@@ -33,11 +33,6 @@ class Stitcher:
                 del self._open[window]
                 yield window, block.pixels
 
-    @property
-    def open_blocks(self) -> int:
-        """How many blocks wait for more pixels."""
-        return len(self._open)
-
     def _blocks_under(self, keep: Window) -> list[Window]:
         """Cells of the block grid that share pixels with `keep`."""
         col, row = keep.col_off // self._block * self._block, keep.row_off // self._block * self._block

@@ -8,6 +8,7 @@ filled with gray, and the read succeeds.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import warnings
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from rsseg.errors import RasterError
 
-CACHE_BYTES = 64 * 2**20
+CACHE_BYTES = 32 * 2**20
 """GDAL's block cache. Its own default, 5 % of the machine's memory, makes memory depend on the machine. This one is
 filled by 4096 x 4096 pixels of an image and its map, so memory is the same for all rasters from there on."""
 
@@ -67,6 +68,8 @@ def open_dataset(path: str | Path) -> Any:
     try:
         with georeference_optional():
             return rasterio.open(str(path))
+    except UnicodeEncodeError as err:
+        raise RasterError(f"{str(path)!r}: the name is not UTF-8 text, which GDAL needs") from err
     except GDAL_ERRORS as err:
         raise _not_a_raster(str(path), err) from err
 
@@ -144,7 +147,7 @@ def _damaged(what: str, why: str) -> RasterError:
 
 def _not_a_raster(path: str, err: BaseException) -> RasterError:
     local = "://" not in path and not path.startswith("/vsi")
-    if local and not Path(path).exists():
+    if local and not os.path.exists(path):  # noqa: PTH110 - Path raises where a folder is closed
         return RasterError(f"{path}: no such file", hint="check the path")
     return RasterError(
         f"{path}: is not a raster that GDAL can read ({reason(err)})",

@@ -93,6 +93,7 @@ class RasterSource:
         grid: size and georeference.
         bands: band numbers (from 1) that become channels, in order.
         dtype: pixel type of what is read, such as `uint8`.
+        files: the files on disk that it is read from: itself, sidecars, the sources of a VRT.
         notes: what the user should know about the file, one sentence each.
         block_shape: (rows, cols) of the blocks in which the file is stored.
     """
@@ -102,6 +103,7 @@ class RasterSource:
     ) -> None:
         with handles.use() as dataset:
             self.grid: Grid = grid_of(dataset)
+            self.files: tuple[str, ...] = tuple(dataset.files)
             self.block_shape: tuple[int, int] = tuple(dataset.block_shapes[choice.bands[0] - 1])
         self.path = path
         self.bands = choice.bands

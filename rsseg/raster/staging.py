@@ -15,8 +15,8 @@ from rsseg.log import logger
 from rsseg.raster.env import GDAL_ERRORS, reason
 
 _LOCK = "rsseg.lock"
-_BELONGINGS = (".ovr", ".msk")
-"""What GDAL would read as part of the output: overviews and a mask. They count as existing output."""
+_BELONGINGS = (".ovr", ".msk", ".aux.xml")
+"""What GDAL would read as part of the output: overviews, a mask, a sidecar. They count as existing output."""
 
 
 def check_output(path: Path, *, overwrite: bool) -> None:
@@ -30,11 +30,14 @@ def check_output(path: Path, *, overwrite: bool) -> None:
         OptionError: the folder does not exist, the path is a folder, or the file exists and may not be replaced.
         ResourceError: the folder is not writable.
     """
-    if not path.parent.is_dir():
+    if not _is_utf8(path):
+        raise OptionError(f"{str(path)!r}: the name is not UTF-8 text, which GDAL needs")
+    # os.path answers False where a folder cannot be looked into; Path's own methods raise.
+    if not os.path.isdir(path.parent):  # noqa: PTH112
         raise OptionError(f"{path}: the folder {path.parent} does not exist", hint=f"mkdir -p {path.parent}")
-    if path.is_dir():
-        raise OptionError(f"{path}: is a folder, expected the name of a file")
-    existing = [p for p in (path, *_sidecars(path, _BELONGINGS)) if p.exists()]
+    if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113
+        raise OptionError(f"{path}: is a folder or a device, expected the name of a file")
+    existing = [p for p in (path, *_sidecars(path, _BELONGINGS)) if os.path.lexists(p)]
     if existing and not overwrite:
         raise OptionError(f"{existing[0]}: exists already", hint="choose another output, or add --overwrite")
     if not os.access(path.parent, os.W_OK | os.X_OK):
@@ -101,7 +104,7 @@ class StagingFolder:
             try:
                 for source in files:
                     _sync(source)
-                for stale in _sidecars(self.output, (*_BELONGINGS, ".aux.xml")):
+                for stale in _sidecars(self.output, _BELONGINGS):
                     stale.unlink(missing_ok=True)
                 for source, target in files.items():
                     source.replace(target)
@@ -136,6 +139,11 @@ def disk_errors(what: str) -> Iterator[None]:
         raise ResourceError(f"{what} ({why})", hint=hint) from err
     except GDAL_ERRORS as err:
         raise ResourceError(f"{what} ({reason(err)})", hint=hint) from err
+
+
+def _is_utf8(path: Path) -> bool:
+    """Bytes of a file name that are no UTF-8 arrive as lone surrogates."""
+    return not any("\ud800" <= c <= "\udfff" for c in str(path))
 
 
 def _sidecars(output: Path, suffixes: Sequence[str]) -> list[Path]:

@@ -2,14 +2,19 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from click.testing import CliRunner, Result
 
+from rsseg.classes import ClassInfo, ClassTable
 from rsseg.cli.main import main
+from rsseg.prediction.preview import write_preview
+from rsseg.raster import open_raster
 from tests.making import random_pixels, read_band, write_argmax_weights, write_raster, write_sparse_raster
 
 
@@ -35,7 +40,7 @@ def assert_refused(result: Result, folder: Path, *, code: int, message: str, hin
     assert message in errors[0]
     assert hint in result.stderr
     assert result.stdout == ""
-    assert not [p.name for p in folder.iterdir() if "out" in p.name]
+    assert not [path for path in folder.rglob("*") if path.name.startswith("out")]
 
 
 def test_the_map_is_on_the_grid_of_the_image(image: Path, weights: Path, tmp_path: Path) -> None:
@@ -145,8 +150,114 @@ def test_the_input_is_never_replaced(image: Path, weights: Path) -> None:
     result = run(image, "-o", image, "--weights", weights, "--overwrite")
 
     assert result.exit_code == 2
-    assert "is the input itself" in result.stderr
+    assert "is the input" in result.stderr
     assert image.read_bytes() == before
+
+
+def test_nothing_that_is_read_is_ever_replaced(image: Path, weights: Path, tmp_path: Path) -> None:
+    other = write_raster(tmp_path / "ortho_classes.tif", random_pixels(20, 20))
+    before = {path: path.read_bytes() for path in (image, other, weights)}
+
+    as_weights = run(image, "-o", weights, "--weights", weights, "--overwrite")
+    as_input = run(image, other, "--output-dir", tmp_path, "--weights", weights, "--overwrite")
+
+    assert (as_weights.exit_code, as_input.exit_code) == (2, 2)
+    assert "is the input" in as_weights.stderr
+    assert "is the input" in as_input.stderr
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_the_sources_of_a_virtual_mosaic_are_not_replaced(image: Path, weights: Path, tmp_path: Path) -> None:
+    rasterio.shutil.copy(image, tmp_path / "mosaic.vrt", driver="VRT")
+    before = image.read_bytes()
+
+    result = run(tmp_path / "mosaic.vrt", "-o", image, "--weights", weights, "--overwrite")
+
+    assert result.exit_code == 2
+    assert "is the input" in result.stderr
+    assert image.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["out.tif", "out.tif.aux.xml", "out.jpg"])
+def test_a_preview_that_is_something_else_is_refused(
+    image: Path, weights: Path, tmp_path: Path, name: str
+) -> None:
+    result = run(image, "-o", tmp_path / "out.tif", "--weights", weights, "--preview", tmp_path / name)
+
+    assert_refused(result, tmp_path, code=2, message=name)
+
+
+def test_a_device_as_output_is_refused(image: Path, weights: Path) -> None:
+    result = run(image, "-o", "/dev/null", "--weights", weights, "--overwrite")
+
+    assert result.exit_code == 2
+    assert "/dev/null: is a folder or a device" in result.stderr
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_name_that_is_not_text_is_explained(weights: Path, tmp_path: Path) -> None:
+    odd = os.fsencode(tmp_path) + b"/b\xe9ton.tif"
+
+    result = run("-0", "-", "--output-dir", tmp_path, "--weights", weights, input=odd)
+
+    assert result.exit_code in (2, 3)
+    assert "the name is not UTF-8" in result.stderr
+
+
+def test_lines_of_standard_input_end_with_newlines_only(weights: Path, tmp_path: Path) -> None:
+    image = write_raster(tmp_path / "a\u2028b.tif", random_pixels(20, 20))
+
+    result = run("-", "--output-dir", tmp_path, "--weights", weights, input=f"{image}\r\n")
+
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "a\u2028b_classes.tif").exists()
+
+
+def test_a_card_that_names_its_bands_gets_just_these(tmp_path: Path) -> None:
+    pixels = random_pixels(20, 30, bands=4)
+    image = write_raster(tmp_path / "four.tif", pixels, photometric="RGB")
+    weights = write_argmax_weights(tmp_path / "w.safetensors", names=("band 4", "band 1", "band 2"))
+
+    result = run(image, "-o", tmp_path / "out.tif", "--weights", weights)
+
+    assert result.exit_code == 0, result.output
+    assert (read_band(tmp_path / "out.tif") == pixels[[3, 0, 1]].argmax(axis=0)).all()
+
+
+def test_quiet_says_nothing(image: Path, weights: Path, tmp_path: Path) -> None:
+    assert run(image, "-o", tmp_path / "out.tif", "--weights", weights, "-q").stderr == ""
+
+
+def test_the_options_of_the_command_are_those_of_the_engine() -> None:
+    from rsseg.cli.predict import predict
+    from rsseg.prediction.options import PredictOptions
+
+    own = {"images", "output", "output_dir", "null_separated", "weights", "as_json", "quiet", "verbose"}
+    offered = {param.name for param in predict.params} - own
+
+    assert offered == {f.name for f in fields(PredictOptions)} - {"readers", "cache_bytes"}
+
+
+def test_when_all_inputs_fail_no_map_is_called_complete(weights: Path, tmp_path: Path) -> None:
+    result = run("gone1.tif", "gone2.tif", "--output-dir", tmp_path, "--weights", weights)
+
+    assert result.exit_code == 6
+    assert "2 of 2 inputs failed" in result.stderr
+    assert "complete" not in result.stderr
+
+
+@pytest.mark.parametrize("count", [1, 60])
+def test_the_preview_has_room_for_any_classes(weights: Path, tmp_path: Path, count: int) -> None:
+    names = [f"$\\odd_{n}$ class with a long name" for n in range(count)]
+    classes = ClassTable(tuple(ClassInfo(n, name, "#123456") for n, name in enumerate(names)))
+    decided = (np.arange(64 * 64) % count).astype(np.uint8).reshape(64, 64)
+    image = write_raster(tmp_path / "i.tif", random_pixels(64, 64))
+    class_map = write_raster(tmp_path / "m.tif", decided[None])
+
+    with open_raster(image) as source:
+        write_preview(tmp_path / "p.png", source=source, class_map=class_map, classes=classes)
+
+    assert read_band(tmp_path / "p.png").shape[1] >= 400
 
 
 def test_a_missing_file_is_refused(weights: Path, tmp_path: Path) -> None:
@@ -182,9 +293,11 @@ def test_16_bits_are_refused_without_a_scale(weights: Path, tmp_path: Path) -> N
 
 
 def test_a_missing_output_folder_is_refused(image: Path, weights: Path, tmp_path: Path) -> None:
-    result = run(image, "-o", tmp_path / "no" / "map.tif", "--weights", weights)
+    result = run(image, "-o", tmp_path / "no" / "out.tif", "--weights", weights)
 
-    assert_refused(result, tmp_path, code=2, message="no")
+    assert_refused(
+        result, tmp_path, code=2, message=f"the folder {tmp_path / 'no'} does not exist", hint="mkdir -p"
+    )
 
 
 def test_unknown_weights_are_refused(image: Path, tmp_path: Path) -> None:
@@ -215,10 +328,11 @@ def test_truncated_weights_are_refused(image: Path, weights: Path, tmp_path: Pat
         (("--tile", "0"), "tile is 0 px"),
         (("--tile", "64", "--halo", "32"), "nothing is left to keep"),
         (("--batch-size", "0"), "batch-size is 0"),
+        (("--batch-size", "100000"), "batch-size is 100000; expected 1 to 1024"),
         (("--device", "tpu"), "device is 'tpu'"),
         (("--bands", "1,2"), "--bands names 2 bands, the weights expect 3"),
         (("--bands", "0,1,2"), "bands count from 1"),
-        (("--scale", "9,9"), "the first must be below the second"),
+        (("--scale", "9,9"), "the first below the second"),
         (("--precision", "fp16"), "precision fp16 needs a GPU"),
     ],
 )

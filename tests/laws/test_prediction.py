@@ -9,6 +9,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rasterio.transform import from_origin
+from torch import nn
 
 from rsseg.errors import RasterError
 from rsseg.prediction.engine import predict_raster
@@ -64,6 +65,28 @@ def test_the_map_does_not_depend_on_how_the_raster_was_cut(
     expected = random_pixels(HEIGHT, WIDTH).argmax(axis=0)
     assert (read_band(tmp_path / "map.tif") == expected).all()
     assert summary.class_pixels == tuple(np.bincount(expected.ravel(), minlength=3))
+
+
+@pytest.mark.parametrize(("halo", "same"), [(1, True), (8, True), (0, False)])
+def test_a_halo_as_wide_as_the_network_sees_makes_tiles_invisible(
+    image: Path, argmax: Weights, tmp_path: Path, *, halo: int, same: bool
+) -> None:
+    """A 3 x 3 convolution looks one pixel far: with less halo than that, the seams must show."""
+    torch.manual_seed(2)
+    network = nn.Conv2d(3, 3, kernel_size=3, padding=1)
+    pixels = torch.from_numpy(random_pixels(HEIGHT, WIDTH)).float()
+    with torch.inference_mode():
+        whole = network(pixels[None])[0].argmax(dim=0).numpy()
+
+    predict_raster(
+        image,
+        tmp_path / "map.tif",
+        weights=replace(argmax, network=network),
+        options=PredictOptions(tile=100, halo=halo, device="cpu"),
+    )
+
+    share = (read_band(tmp_path / "map.tif") == whole).mean()
+    assert share > 0.99999 if same else share < 0.9999
 
 
 def test_the_same_run_gives_the_same_bytes(image: Path, argmax: Weights, tmp_path: Path) -> None:

@@ -79,14 +79,39 @@ def test_an_error_ahead_drops_what_is_not_yet_begun() -> None:
         gate.wait(timeout=10)
         done.append(n)
 
-    with pytest.raises(KeyboardInterrupt), WorkBehind(wait_then_note, depth=5) as behind:
-        for n in range(4):
-            behind.put(n)
-        gate.set()
-        raise KeyboardInterrupt
+    def interrupt_with_work_waiting() -> None:
+        with WorkBehind(wait_then_note, depth=50) as behind:
+            for n in range(40):
+                behind.put(n)
+            threading.Timer(0.2, gate.set).start()
+            raise KeyboardInterrupt
 
-    assert done == list(range(len(done)))
+    with pytest.raises(KeyboardInterrupt):
+        interrupt_with_work_waiting()
+
+    assert done == [0]
     assert _threads() == set()
+
+
+def test_putting_waits_for_work_that_is_too_far_behind() -> None:
+    gate = threading.Event()
+    put: list[int] = []
+
+    def feed() -> None:
+        with WorkBehind(lambda _n: gate.wait(timeout=10), depth=3) as behind:
+            for n in range(20):
+                behind.put(n)
+                put.append(n)
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    feeder.join(timeout=0.3)
+    before = len(put)
+    gate.set()
+    feeder.join(timeout=10)
+
+    assert before == 3
+    assert len(put) == 20
 
 
 @given(st.lists(st.integers()), st.integers(1, 7))

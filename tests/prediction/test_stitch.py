@@ -24,7 +24,7 @@ def test_stitching_kept_tiles_gives_the_raster_each_block_once(
 
     assert (result == raster).all()
     assert sorted(seen) == sorted(plan_blocks(width, height, block=block))
-    assert stitcher.open_blocks == 0
+    assert stitcher._open == {}
 
 
 def test_a_block_comes_out_only_when_all_its_pixels_are_there() -> None:
