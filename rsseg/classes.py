@@ -114,7 +114,10 @@ def load_classes(path: Path) -> ClassTable:
             f"{path}: ignore_index is {ignored!r}; rsseg leaves out {IGNORE_INDEX} only",
             hint=f"write {IGNORE_INDEX} where a label raster shall not count",
         )
-    return ClassTable.from_list(rows)
+    try:
+        return ClassTable.from_list(rows)
+    except LabelError as err:
+        raise LabelError(f"{path}: {err}", hint=err.hint) from err
 
 
 def _wheel_color(index: int) -> str:

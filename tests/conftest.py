@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+# How long a test takes says more about the machine than about the code.
+settings.register_profile("rsseg", deadline=None)
+settings.load_profile("rsseg")
 
 PARITY = "parity"
 """Name of the property under which a test leaves a line of the parity table."""

@@ -56,3 +56,11 @@ def test_a_file_without_classes_is_refused(tmp_path: Path, text: str | None, mes
 
     with pytest.raises(LabelError, match=message):
         load_classes(path)
+
+
+def test_a_wrong_table_is_named_with_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "classes.json"
+    path.write_text('{"classes": [{"id": 1, "name": "a", "color": "#000000"}]}')
+
+    with pytest.raises(LabelError, match=r"classes\.json: class ids are \[1\]"):
+        load_classes(path)

@@ -65,3 +65,8 @@ def test_an_empty_stretch_is_refused() -> None:
         Stretch(5, 5)
     with pytest.raises(OptionError, match="expected two numbers"):
         Stretch(0, float("inf"))
+
+
+def test_pixels_with_another_number_of_channels_are_a_bug_that_is_named() -> None:
+    with pytest.raises(ValueError, match="pixels have 1 channels; the scaling is for 3"):
+        default_scaling(3).apply(torch.zeros(1, 1, 2, 2), torch.ones(1, 2, 2, dtype=torch.bool))

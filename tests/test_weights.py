@@ -1,3 +1,4 @@
+import errno
 import json
 import struct
 from dataclasses import replace
@@ -9,7 +10,7 @@ from safetensors.torch import save_file
 
 from rsseg import weights as store
 from rsseg.classes import ClassTable
-from rsseg.errors import WeightsError
+from rsseg.errors import ResourceError, WeightsError
 from rsseg.preprocess import default_scaling
 from rsseg.weights import CARD_KEY, WeightCard, init_weights, load_weights, read_card, save_weights
 
@@ -203,3 +204,25 @@ def test_a_changed_bundled_file_is_noticed(tmp_path: Path) -> None:
         store.verify_weights(store.IndexEntry(name="a", path=path, sha256="0000"))
     with pytest.raises(WeightsError, match="missing"):
         store.verify_weights(store.IndexEntry(name="b", path=tmp_path / "b", sha256="0000"))
+
+
+def test_a_full_disk_is_named_and_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.safetensors")
+
+    def full(part: Path, _content: bytes) -> None:
+        part.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(ResourceError, match=r"a\.safetensors: cannot be written \(No space left on device\)"):
+        write(path)
+
+    assert load_weights(str(path)).card == CARD
+    assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_a_card_with_numbers_that_json_cannot_say_is_refused() -> None:
+    with pytest.raises(WeightsError, match="the card holds a number that is not finite"):
+        replace(CARD, gsd_m=float("nan")).to_json()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from rsseg.cli import options as opt
 from rsseg.cli.console import emit_json, progress_bar, say
@@ -77,7 +79,7 @@ def train(
       rsseg train --resume runs/town
     """
     given = {name: value for name, value in recipe.items() if value is not None}
-    _check_usage(data, run, resume, given)
+    _check_usage(data, run, resume, recipe)
 
     from rsseg.training.engine import Machine
     from rsseg.training.engine import resume as resume_run
@@ -86,6 +88,7 @@ def train(
 
     machine = Machine(device=device, threads=threads, readers=readers)
     folder = resume or run
+    earlier = None if resume else _checkpoint_time(folder)
     try:
         with progress_bar("train", quiet=quiet) as on_progress:
             if resume is not None:
@@ -102,23 +105,31 @@ def train(
                     on_progress=on_progress,
                 )
     except KeyboardInterrupt:
-        if folder is not None and (folder / "last.ckpt").exists():
+        if _checkpoint_time(folder) not in (None, earlier):  # else the run there is not yet ours
             say(f"Stopped; go on with: rsseg train --resume {folder}", quiet=quiet)
         raise
     _report(summary, as_json=as_json, quiet=quiet)
 
 
-def _check_usage(data: Path | None, run: Path | None, resume: Path | None, given: dict[str, Any]) -> None:
+def _checkpoint_time(folder: Path | None) -> int | None:
+    """When the checkpoint of a run was written; None without one."""
+    path = None if folder is None else folder / "last.ckpt"
+    return path.stat().st_mtime_ns if path is not None and path.exists() else None
+
+
+def _check_usage(data: Path | None, run: Path | None, resume: Path | None, recipe: Iterable[str]) -> None:
     if resume is None:
         if data is None or run is None:
             raise OptionError("train needs DATA and -o RUN, or --resume RUN", hint="see rsseg train --help")
         return
-    if data is not None or run is not None or given:
-        extra = "DATA" if data is not None else "-o" if run is not None else f"--{next(iter(given))}"
-        raise OptionError(
-            f"--resume takes the recipe of the run; {extra.replace('_', '-')} does not go with it",
-            hint="only --device, --threads and --readers may change",
-        )
+    source = click.get_current_context().get_parameter_source
+    for name in ("data", "run", "overwrite", *recipe):
+        if source(name) is ParameterSource.COMMANDLINE:  # a variable stands for all runs, and is no request
+            option = {"data": "DATA", "run": "-o"}.get(name, f"--{name.replace('_', '-')}")
+            raise OptionError(
+                f"--resume takes the recipe of the run; {option} does not go with it",
+                hint="only --device, --threads and --readers may change",
+            )
 
 
 def _report(summary: TrainSummary, *, as_json: bool, quiet: bool) -> None:

@@ -9,6 +9,9 @@ from pathlib import Path
 from rsseg.classes import ClassTable
 from rsseg.errors import LabelError
 
+RASTER_SUFFIXES = (".tif", ".tiff", ".vrt", ".png", ".jpg", ".jpeg", ".jp2", ".img")
+"""What counts as an image or a label raster."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class VectorRules:

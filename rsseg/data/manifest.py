@@ -28,14 +28,13 @@ from pathlib import Path
 from typing import Any
 
 from rsseg.classes import IGNORE_INDEX, ClassTable, load_classes
-from rsseg.data.entries import CardNotes, DataSetPlan, SceneEntry, VectorRules
+from rsseg.data.entries import RASTER_SUFFIXES, CardNotes, DataSetPlan, SceneEntry, VectorRules
 from rsseg.data.tiles import plan_tile_folder
 from rsseg.errors import LabelError
 
 _TOP = {"classes", "tiles", "bands", "train", "val", "card"}
 _VECTOR = {"attribute", "values", "unlabelled", "aoi", "class", "layer"}
 _ENTRY = {"image", "labels", "weight", *_VECTOR}
-_RASTER_SUFFIXES = {".tif", ".tiff", ".vrt", ".png", ".img", ".jp2"}
 
 
 def plan_manifest(path: Path) -> DataSetPlan:
@@ -110,8 +109,8 @@ def _card(path: Path, document: Mapping[str, Any]) -> CardNotes:
     _check_keys(table, {f.name for f in fields(CardNotes)}, f"{path}: [card]")
     texts = {key: _text(table, key, f"{path}: [card]") for key in table if key != "gsd_m"}
     gsd_m = table.get("gsd_m")
-    if gsd_m is not None and (not isinstance(gsd_m, int | float) or gsd_m <= 0):
-        raise LabelError(f"{path}: [card]: gsd_m is {gsd_m!r}; expected metres, more than 0")
+    if gsd_m is not None and not _is_measure(gsd_m):
+        raise LabelError(f"{path}: [card]: gsd_m is {gsd_m!r}; expected metres, more than 0 and at most 1e6")
     return CardNotes(**texts, gsd_m=None if gsd_m is None else float(gsd_m))
 
 
@@ -125,7 +124,7 @@ def _entries(path: Path, document: Mapping[str, Any], part: str, classes: ClassT
 def _entry(path: Path, table: Mapping[str, Any], where: str, classes: ClassTable) -> SceneEntry:
     _check_keys(table, _ENTRY, where)
     labels = _existing(path.parent / _text(table, "labels", where), where)
-    is_raster = labels.suffix.lower() in _RASTER_SUFFIXES
+    is_raster = labels.suffix.lower() in RASTER_SUFFIXES
     if is_raster and _VECTOR & table.keys():
         key = sorted(_VECTOR & table.keys())[0]
         raise LabelError(
@@ -150,9 +149,14 @@ def _weight(table: Mapping[str, Any], where: str) -> float | None:
     weight = table.get("weight")
     if weight is None:
         return None
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < float("inf"):
-        raise LabelError(f"{where}: weight is {weight!r}; expected a number above 0")
+    if not _is_measure(weight):
+        raise LabelError(f"{where}: weight is {weight!r}; expected a number above 0 and at most 1e6")
     return float(weight)
+
+
+def _is_measure(value: object) -> bool:
+    """Whether it is a number that sums and squares of stay finite; NaN is in no range."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1e6
 
 
 def _rules(folder: Path, table: Mapping[str, Any], where: str, classes: ClassTable) -> VectorRules:

@@ -83,6 +83,7 @@ class PooledRaster:
             self.grid: Grid = source.grid
             self.bands: tuple[int, ...] = source.bands
             self.dtype: str = source.dtype
+            self.notes: tuple[str, ...] = source.notes
 
     def read(self, window: Window) -> Pixels:
         """Read the pixels of a window, from any thread; see `RasterSource.read`."""

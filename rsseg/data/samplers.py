@@ -19,7 +19,7 @@ from rsseg.raster import Pixels
 from rsseg.tiling import Window
 
 MIN_LABELLED = 0.05
-"""A window with a smaller share of pixels that are labelled and valid is drawn again."""
+"""A window is drawn again if fewer of its pixels inside the raster are labelled and valid."""
 
 ATTEMPTS = 10
 
@@ -30,7 +30,6 @@ class SampleOptions:
 
     window: int = 256
     seed: int = 0
-    turns: bool = True
     jitter: JitterOptions = field(default_factory=JitterOptions)
 
     def __post_init__(self) -> None:
@@ -73,10 +72,10 @@ class Sampler:
         options = self._options
         rng = np.random.default_rng([options.seed, epoch, index])
         for _attempt in range(ATTEMPTS):
-            pixels, labels = self._read(rng)
-            if np.count_nonzero(labels != IGNORE_INDEX) >= MIN_LABELLED * labels.size:
+            pixels, labels, inside = self._read(rng)
+            if np.count_nonzero(labels != IGNORE_INDEX) >= MIN_LABELLED * inside:
                 break
-        orientation = int(rng.integers(ORIENTATIONS)) if options.turns else 0
+        orientation = int(rng.integers(ORIENTATIONS))
         gain, offset = draw_light(rng, len(pixels.data), options=options.jitter)
         return Sample(
             pixels=turn(pixels.data, orientation),
@@ -86,15 +85,19 @@ class Sampler:
             offset=offset,
         )
 
-    def _read(self, rng: np.random.Generator) -> tuple[Pixels, NDArray[np.uint8]]:
-        """Read a window around a random labelled pixel: its pixels, and its labels with 255 where invalid."""
+    def _read(self, rng: np.random.Generator) -> tuple[Pixels, NDArray[np.uint8], int]:
+        """Read a window around a random labelled pixel.
+
+        Returns:
+            Its pixels, its labels with 255 where invalid, and how many of its pixels are inside the raster.
+        """
         number = int(np.searchsorted(self._scene_ends, rng.random() * self._scene_ends[-1], side="right"))
         scene = self._dataset.train[number]
         col, row = self._labelled_pixel(rng, scene, self._label_ends[number])
         window = _window_around(col, row, scene, self._options.window)
         pixels = scene.image.read(window)
         labels = np.where(pixels.valid, scene.labels.read(window), np.uint8(IGNORE_INDEX))
-        return pixels, labels
+        return pixels, labels, window.intersection(scene.image.grid.window).pixels
 
     @staticmethod
     def _labelled_pixel(rng: np.random.Generator, scene: Scene, ends: NDArray[np.int64]) -> tuple[int, int]:

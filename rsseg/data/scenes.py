@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg.classes import IGNORE_INDEX, ClassTable
+from rsseg.data.channels import name_channels
 from rsseg.data.entries import CardNotes, DataSetPlan, SceneEntry
 from rsseg.data.manifest import plan_manifest
 from rsseg.data.pool import FilePool, PooledLabels, PooledRaster
@@ -25,6 +26,9 @@ CELL = 128
 """Side of the cells in which labelled pixels are counted, in pixels."""
 
 _SCAN_BLOCK = 8 * CELL
+
+SHOWN_NOTES = 5
+"""Notes of the reader that are shown; the others are counted."""
 
 OPEN_FILES = 64
 """Rasters that are open at one time, each once per reading thread."""
@@ -49,12 +53,17 @@ class Scene:
 
 @dataclass(frozen=True, kw_only=True)
 class DataSet:
-    """Scenes to learn from and scenes to choose the best weights by; all have the same channels and classes."""
+    """Scenes to learn from and scenes to choose the best weights by; all have the same channels and classes.
+
+    `band_names` are the channels' (see `name_channels`); `bands_chosen` tells whether somebody chose the bands.
+    """
 
     classes: ClassTable
     train: tuple[Scene, ...]
     val: tuple[Scene, ...]
     card: CardNotes
+    band_names: tuple[str, ...]
+    bands_chosen: bool
 
     @property
     def channels(self) -> int:
@@ -92,7 +101,10 @@ def plan_dataset(path: Path) -> DataSetPlan:
     if path.is_dir() and (path / "manifest.toml").is_file() and not (path / "images").is_dir():
         return plan_manifest(path / "manifest.toml")
     if not path.exists():
-        raise LabelError(f"{path}: no such folder or manifest")
+        raise LabelError(
+            f"{path}: no such folder or manifest",
+            hint="a data set is a folder with images/, labels/ and classes.json, or a manifest.toml",
+        )
     if not path.is_dir():
         raise LabelError(
             f"{path}: is neither a folder of labelled tiles nor a manifest.toml",
@@ -109,13 +121,31 @@ def open_dataset(plan: DataSetPlan) -> Iterator[DataSet]:
 
     Raises:
         RasterError: an image or label cannot be read, or lies on another grid than its image.
-        LabelError: labels outside the classes, no labels at all, or scenes that differ in channels or type.
+        LabelError: labels outside the classes, no labels at all, or a pixel that is labelled in train and in val.
     """
     with closing(FilePool(OPEN_FILES)) as pool:
         train = _open_scenes(pool, plan.train, plan)
         val = _open_scenes(pool, plan.val, plan)
         _check_alike((*train, *val))
-        yield DataSet(classes=plan.classes, train=train, val=val, card=plan.card)
+        _check_apart(train, val)
+        images = {scene.image.path: scene.image for scene in (*train, *val)}
+        _show_notes([note for image in images.values() for note in image.notes])
+        yield DataSet(
+            classes=plan.classes,
+            train=train,
+            val=val,
+            card=plan.card,
+            band_names=name_channels(images, bands=plan.bands, count=len(train[0].image.bands)),
+            bands_chosen=plan.bands is not None,
+        )
+
+
+def _show_notes(notes: Sequence[str]) -> None:
+    """Say what the reader noticed; a folder of thousands of tiles alike gets no thousands of lines."""
+    for note in notes[:SHOWN_NOTES]:
+        logger.info(note)
+    if len(notes) > SHOWN_NOTES:
+        logger.info(f"{len(notes) - SHOWN_NOTES} more notes like these about other images")
 
 
 def _open_scenes(pool: FilePool, entries: Sequence[SceneEntry], plan: DataSetPlan) -> tuple[Scene, ...]:
@@ -215,3 +245,19 @@ def _check_alike(scenes: Sequence[Scene]) -> None:
                 f" {len(first.bands)} of {first.dtype}",
                 hint="all images of a data set need the same kind of bands; a manifest can choose bands = [1, 2, 3]",
             )
+
+
+def _check_apart(train: Sequence[Scene], val: Sequence[Scene]) -> None:
+    """Refuse pixels that are labelled in both parts, cell by cell where both have labels in one image."""
+    learnt: dict[Path, list[Scene]] = {}
+    for scene in train:
+        learnt.setdefault(Path(scene.image.path).resolve(), []).append(scene)
+    for scene in val:
+        for other in learnt.get(Path(scene.image.path).resolve(), []):
+            for cell in sorted({*scene.cells} & {*other.cells}, key=lambda c: (c.row_off, c.col_off)):
+                both = (scene.labels.read(cell) != IGNORE_INDEX) & (other.labels.read(cell) != IGNORE_INDEX)
+                if both.any():
+                    raise LabelError(
+                        f"{scene.name}: {both.sum()} pixels of {cell} are labelled in both train and val",
+                        hint="scores on pixels that were learnt from say nothing; areas of interest must not overlap",
+                    )

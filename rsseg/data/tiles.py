@@ -7,11 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from rsseg.classes import load_classes
-from rsseg.data.entries import DataSetPlan, SceneEntry
+from rsseg.data.entries import RASTER_SUFFIXES, DataSetPlan, SceneEntry
 from rsseg.errors import LabelError
-
-SUFFIXES = (".tif", ".tiff", ".vrt", ".png", ".jpg", ".jp2")
-"""What counts as an image or label, in this order of preference."""
 
 VAL_SHARE = 5
 """Without a split.json every fifth tile, in the order of the names, is for validation."""
@@ -47,7 +44,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         suffix = path.suffix.lower()
-        if suffix not in SUFFIXES:
+        if suffix not in RASTER_SUFFIXES:
             continue
         if path.stem in found:
             raise LabelError(f"{folder}: both {found[path.stem].name} and {path.name}; names must differ")
@@ -64,7 +61,9 @@ def _check_pairs(folder: Path, images: dict[str, Path], labels: dict[str, Path])
             hint="an image and its label have the same name; add the image or remove the label",
         )
     if not labels:
-        raise LabelError(f"{folder}: holds no labelled tiles", hint=f"labels/ may hold {', '.join(SUFFIXES)}")
+        raise LabelError(
+            f"{folder}: holds no labelled tiles", hint=f"labels/ may hold {', '.join(RASTER_SUFFIXES)}"
+        )
 
 
 def _read_split(folder: Path, stems: list[str]) -> dict[str, list[str]]:

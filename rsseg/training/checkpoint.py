@@ -5,6 +5,7 @@ Samples depend on (seed, epoch, index) only, so no random state has to be kept. 
 
 from __future__ import annotations
 
+import io
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from rsseg.errors import WeightsError
+from rsseg.files import write_file
 
 FORMAT = 1
 
@@ -26,7 +28,8 @@ class Checkpoint:
 
     `config` is that of the run, `card` the card of its weights as JSON, `network` and `optimizer` state dicts,
     `scaler` the gradient scaler's state (empty without one), `history` one row of figures for each finished epoch,
-    `loss_sum` the sum of the losses since the last finished epoch.
+    `loss_sum` the sum of the losses since the last finished epoch. `data` is what `describe_data` said of the data and
+    `precision` what the run computes in; both are empty in checkpoints from before they were kept.
     """
 
     config: Mapping[str, Any]
@@ -37,14 +40,20 @@ class Checkpoint:
     scaler: Mapping[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     loss_sum: float = 0.0
+    data: Mapping[str, str] = field(default_factory=dict)
+    precision: str = ""
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint; the file is replaced in one moment, so that a kill leaves the old one or the new one."""
-    part = path.with_name(path.name + ".part")
+    """Write a checkpoint; the file is replaced in one moment, so that a kill leaves the old one or the new one.
+
+    Raises:
+        ResourceError: the disk does not take it.
+    """
+    content = io.BytesIO()  # not a file: torch reports a full disk as an error of its own
     values = {f.name: getattr(checkpoint, f.name) for f in fields(checkpoint)}
-    torch.save({"format": FORMAT, **values}, part)
-    part.replace(path)
+    torch.save({"format": FORMAT, **values}, content)
+    write_file(path, content.getbuffer())
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -54,7 +63,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
         WeightsError: the file is missing, damaged, or no checkpoint of this format.
     """
     if not path.is_file():
-        raise WeightsError(f"{path}: no such checkpoint", hint="start the run again, without --resume")
+        raise WeightsError(
+            f"{path}: no such checkpoint", hint="start the run again with --overwrite, without --resume"
+        )
     if not zipfile.is_zipfile(path):  # which torch.save writes; older forms and bare pickles are none of ours
         raise WeightsError(f"{path}: is no checkpoint of rsseg, or a damaged one (no zip archive)")
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,7 +27,9 @@ def draw_curves(history: Sequence[Mapping[str, Any]]) -> bytes:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(visible=True, alpha=0.3)
     content = io.BytesIO()
-    figure.savefig(content, format="png")
+    with warnings.catch_warnings():  # a class may be named in any script; boxes in its place are no news
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
+        figure.savefig(content, format="png")
     return content.getvalue()
 
 
@@ -44,7 +47,8 @@ def _draw_loss(axes: Axes, epochs: list[int], history: Sequence[Mapping[str, Any
 def _draw_scores(axes: Axes, epochs: list[int], history: Sequence[Mapping[str, Any]]) -> None:
     names = [key for key in (history[0] if history else {}) if key.startswith(IOU_PREFIX)]
     for name in names:
-        axes.plot(epochs, _numbers(history, name), linewidth=1, label=name.removeprefix(IOU_PREFIX))
+        label = name.removeprefix(IOU_PREFIX).replace("$", r"\$")  # not the start of a formula
+        axes.plot(epochs, _numbers(history, name), linewidth=1, label=label)
     axes.plot(epochs, _numbers(history, "mean_iou"), color="black", linewidth=2, marker=".", label="mean")
     axes.set_ylim(0, 1)
     axes.set_ylabel("IoU")

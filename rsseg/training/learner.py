@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rsseg.errors import OptionError
+from rsseg.errors import InputError, ResourceError
 from rsseg.prediction.forward import PRECISIONS, resolve_precision
 from rsseg.preprocess import Scaling
 from rsseg.training.loader import Batch
@@ -86,8 +86,22 @@ class Learner:
         """Learn from one batch and give its loss.
 
         Raises:
-            OptionError: loss or gradient are not finite; the parameters are as before.
+            InputError: loss or gradient are not finite; the parameters are as before.
+            ResourceError: memory does not hold the batch.
         """
+        try:
+            return self._learn(batch, step)
+        except (RuntimeError, MemoryError) as err:  # on a CPU torch raises no class of its own
+            is_memory = isinstance(err, torch.OutOfMemoryError | MemoryError)
+            if not is_memory and "can't allocate memory" not in str(err):
+                raise
+            size = " x ".join(str(n) for n in batch.pixels.shape)
+            raise ResourceError(
+                f"{self._device}: not enough memory to learn from a batch of {size} values",
+                hint="choose a smaller --batch-size or --window",
+            ) from err
+
+    def _learn(self, batch: Batch, step: int) -> float:
         options = self._options
         rate = learning_rate(step, steps=options.steps, peak=options.lr, warmup=options.warmup)
         set_learning_rate(self._optimizer, rate)
@@ -121,8 +135,9 @@ class Learner:
 
 
 def _check_finite(value: float, what: str, step: int) -> None:
+    """A recipe may diverge on one data set and not on another, so this is no error of usage but one of the input."""
     if not math.isfinite(value):
-        raise OptionError(
+        raise InputError(
             f"the {what} of step {step + 1} is {value}; training cannot go on",
             hint="the last checkpoint is intact; start anew with a lower --lr, or with --precision fp32",
         )

@@ -46,14 +46,13 @@ class TrainOptions:
     def __post_init__(self) -> None:
         for name in ("epochs", "steps_per_epoch", "batch_size", "window", "tile"):
             _check_range(name, getattr(self, name), low=1)
-        for name in ("halo", "weight_decay", "dice", "seed"):
+        for name in ("halo", "weight_decay", "dice"):
             _check_range(name, getattr(self, name), low=0)
+        _check_range("seed", self.seed, low=0, high=2**32 - 1)
         for name in ("contrast", "brightness", "colour", "warmup"):
             _check_range(name, getattr(self, name), low=0, high=0.99)
         for name in ("lr", "clip"):
             _check_range(name, getattr(self, name), low=1e-12, high=1e3)
-        if self.batch_size * self.window**2 < 2:
-            raise OptionError("batch size and window are 1; normalisation needs more than one pixel")
         if self.precision not in PRECISIONS:
             raise OptionError(f"precision is {self.precision!r}; expected one of {', '.join(PRECISIONS)}")
 

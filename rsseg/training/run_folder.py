@@ -1,15 +1,18 @@
 """The folder that a run leaves: config.toml, log.jsonl, metrics.csv, curves.png, last.ckpt, best.safetensors.
 
-Each file appears complete or not at all, so a kill at any moment leaves a folder that can be resumed.
+Each file appears complete or not at all, so a kill at any moment leaves a folder that can be resumed. An empty `.lock`
+beside them is held while a process writes the run.
 """
 
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from typing import Any
 import tomli_w
 
 from rsseg.errors import OptionError, ResourceError, WeightsError
+from rsseg.files import write_file
 from rsseg.training.curves import draw_curves
 
 NAMES = ("config.toml", "log.jsonl", "metrics.csv", "curves.png", "last.ckpt", "best.safetensors")
@@ -58,29 +62,51 @@ class RunFolder:
                 hint=f"continue it with --resume {self.path}, or replace it with --overwrite",
             )
 
-    def create(self) -> None:
-        """Make the folder; the files of an earlier run in it are removed, and nothing else.
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Make the folder if need be, and keep other processes from writing the run within the context.
 
         Raises:
-            ResourceError: the folder cannot be made or written to.
+            ResourceError: another process does, or the folder cannot be made or written to.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            file = (self.path / ".lock").open("ab")
+        except OSError as err:
+            raise self._unwritable(err) from err
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as err:
+                raise ResourceError(
+                    f"{self.path}: another process is training this run",
+                    hint="wait for it to end, or stop it first",
+                ) from err
+            yield
+
+    def create(self) -> None:
+        """Begin anew: the files of an earlier run are removed, and nothing else.
+
+        Raises:
+            ResourceError: the folder cannot be written to.
+        """
+        try:
             for path in self._existing():
                 path.unlink()
-            _write(self.config, b"")
         except OSError as err:
-            raise ResourceError(
-                f"{self.path}: cannot be written to ({err.strerror})",
-                hint="choose another folder for the run",
-            ) from err
+            raise self._unwritable(err) from err
+
+    def _unwritable(self, err: OSError) -> ResourceError:
+        return ResourceError(
+            f"{self.path}: cannot be written to ({err.strerror})", hint="choose another folder for the run"
+        )
 
     def _existing(self) -> list[Path]:
         return [self.path / name for name in NAMES if (self.path / name).exists()]
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write config.toml."""
-        _write(self.config, tomli_w.dumps(dict(config)).encode())
+        write_file(self.config, tomli_w.dumps(dict(config)).encode())
 
     def read_config(self) -> dict[str, Any]:
         """Read config.toml.
@@ -89,7 +115,7 @@ class RunFolder:
             WeightsError: there is no run here, or its configuration is damaged.
         """
         try:
-            return tomllib.loads(self.config.read_text(encoding="utf-8"))
+            config = tomllib.loads(self.config.read_text(encoding="utf-8"))
         except OSError as err:
             raise WeightsError(
                 f"{self.path}: is no run ({self.config.name}: {err.strerror})",
@@ -97,13 +123,16 @@ class RunFolder:
             ) from err
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
             raise WeightsError(f"{self.config}: is damaged ({err})") from err
+        if not isinstance(config.get("data"), str) or not isinstance(config.get("train"), dict):
+            raise WeightsError(f"{self.config}: is damaged (expected the text data and the table train)")
+        return config
 
     def write_history(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Write log.jsonl, metrics.csv and curves.png, one row a finished epoch."""
         lines = [json.dumps(row, allow_nan=False) for row in history]
-        _write(self.path / "log.jsonl", "".join(f"{line}\n" for line in lines).encode())
-        _write(self.path / "metrics.csv", _csv(history).encode())
-        _write(self.path / "curves.png", draw_curves(history))
+        write_file(self.path / "log.jsonl", "".join(f"{line}\n" for line in lines).encode())
+        write_file(self.path / "metrics.csv", _csv(history).encode())
+        write_file(self.path / "curves.png", draw_curves(history))
 
 
 def _csv(history: Sequence[Mapping[str, Any]]) -> str:
@@ -112,9 +141,3 @@ def _csv(history: Sequence[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(history)
     return text.getvalue()
-
-
-def _write(path: Path, content: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
-    part.replace(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -46,7 +47,7 @@ def open_training_data(path: Path, options: TrainOptions) -> Iterator[tuple[Data
 
 
 def _describe(dataset: DataSet) -> None:
-    """Say what there is to learn from."""
+    """Say what there is to learn from, and what cannot be learnt."""
     for part, scenes in (("train", dataset.train), ("val", dataset.val)):
         pixels = np.sum([s.class_pixels for s in scenes], axis=0)
         shares = zip(dataset.classes.names, pixels / pixels.sum(), strict=True)
@@ -54,26 +55,38 @@ def _describe(dataset: DataSet) -> None:
             f"{part}: {len(scenes)} scenes, {pixels.sum() / 1e6:.1f} labelled Mpx"
             f" ({', '.join(f'{name} {share:.1%}' for name, share in shares)})"
         )
+        missing = [name for name, count in zip(dataset.classes.names, pixels, strict=True) if not count]
+        if part == "train" and missing:
+            logger.warning(f"train: has no pixel of {', '.join(missing)}, which cannot be learnt")
 
 
 def plan_card(dataset: DataSet, sampler: Sampler, options: TrainOptions) -> WeightCard:
     """Describe the weights that the run will make; their scores are still empty.
+
+    What the data say nothing about stays as the weights to start from have it.
 
     Raises:
         OptionError: unknown network or encoder, or sizes that do not fit it.
         WeightsError: the weights to start from do not fit the data.
     """
     card = _continued(dataset, options) if options.weights else _new(dataset, sampler, options)
-    check_tile(tile=options.tile, halo=options.halo, stride=network_entry(card.architecture).stride)
+    stride = network_entry(card.architecture).stride
+    check_tile(tile=options.tile, halo=options.halo, stride=stride)
+    if options.batch_size * math.ceil(options.window / stride) ** 2 < 2:
+        raise OptionError(
+            f"batch size 1 and window {options.window} leave {card.architecture} a single value per channel to"
+            f" normalise (its stride is {stride})",
+            hint="choose a larger --batch-size or --window",
+        )
     notes = dataset.card
     return replace(
         card,
         tile=options.tile,
         halo=options.halo,
-        gsd_m=dataset.gsd_m(),
-        description=notes.description,
-        data=notes.data,
-        licence=notes.licence,
+        gsd_m=card.gsd_m if (gsd_m := dataset.gsd_m()) is None else gsd_m,
+        description=notes.description or card.description,
+        data=notes.data or card.data,
+        licence=notes.licence or card.licence,
         scores={},
     )
 
@@ -88,13 +101,12 @@ def start_network(card: WeightCard, options: TrainOptions) -> nn.Module:
 def _new(dataset: DataSet, sampler: Sampler, options: TrainOptions) -> WeightCard:
     model = options.model or DEFAULT_MODEL
     entry = network_entry(model)
-    channels = dataset.channels
     takes_energy = "energy_positions" in signature(entry.build).parameters
     return WeightCard(
         architecture=model,
         encoder=options.encoder or DEFAULT_ENCODERS.get(model, entry.default_encoder),
         classes=dataset.classes,
-        bands=("red", "green", "blue") if channels == 3 else tuple(f"band {n + 1}" for n in range(channels)),
+        bands=dataset.band_names,
         scaling=plan_scaling(dataset, sampler),
         energy_positions=options.window**2 if takes_energy else None,
     )
@@ -123,4 +135,5 @@ def _continued(dataset: DataSet, options: TrainOptions) -> WeightCard:
             f" {dataset.channels} of {dataset.dtype}",
             hint="a manifest can choose bands = [1, 2, 3]",
         )
-    return replace(card, classes=dataset.classes)
+    bands = dataset.band_names if dataset.bands_chosen else card.bands
+    return replace(card, classes=dataset.classes, bands=bands)

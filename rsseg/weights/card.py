@@ -52,7 +52,11 @@ class WeightCard:
             )
 
     def to_json(self) -> str:
-        """The card as it stands in the file's header; equal cards give equal strings."""
+        """The card as it stands in the file's header; equal cards give equal strings.
+
+        Raises:
+            WeightsError: a number is not finite, which JSON cannot say.
+        """
         values = {
             **{name: getattr(self, name) for name in _PLAIN},
             "format": CARD_FORMAT,
@@ -62,7 +66,10 @@ class WeightCard:
             "network_options": dict(self.network_options),
             "scores": dict(self.scores),
         }
-        return json.dumps(values, sort_keys=True, ensure_ascii=False)
+        try:
+            return json.dumps(values, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        except ValueError as err:
+            raise WeightsError(f"the card holds a number that is not finite ({values})") from err
 
     @classmethod
     def from_json(cls, text: str) -> WeightCard:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError, safe_open
 
 from rsseg.errors import RssegError, WeightsError
+from rsseg.files import write_file
 from rsseg.weights.card import WeightCard, build_from_card
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ def save_weights(
         network: what `build_network` makes of the card.
         card: what describes it.
         dtype: `torch.float16` halves the file; floating-point tensors are converted, counters are not.
+
+    Raises:
+        ResourceError: the disk does not take it.
     """
     from safetensors.torch import save as serialise
 
@@ -48,9 +52,7 @@ def save_weights(
         for name, tensor in network.state_dict().items()
     }
     content = serialise(tensors, metadata={CARD_KEY: card.to_json()})
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
-    part.replace(path)
+    write_file(path, content)
 
 
 def load_file(path: Path, *, name: str) -> Weights:

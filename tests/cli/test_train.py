@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from rsseg.cli.main import main
 from rsseg.cli.train import train
 from rsseg.training.options import TrainOptions
+from rsseg.training.run_folder import RunFolder
 from rsseg.weights import load_weights
 from tests.data.labelled import replace_label, write_tiles
 
@@ -103,13 +104,51 @@ def test_an_interruption_before_the_run_began_leaves_nothing(
     assert not (tmp_path / "run").exists()
 
 
+def test_an_interruption_before_an_old_run_is_replaced_does_not_advise_to_resume_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    run(folder, "-o", tmp_path / "run", *SMALL)
+    monkeypatch.setattr("rsseg.training.engine.plan_card", interrupt)
+
+    assert "--resume" not in run(folder, "-o", tmp_path / "run", *SMALL, "--overwrite").stderr
+    assert (tmp_path / "run" / "last.ckpt").exists()
+
+
+def test_a_variable_of_the_environment_does_not_keep_a_run_from_being_resumed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RSSEG_TRAIN_EPOCHS", "1")
+    first = run(folder, "-o", tmp_path / "run", *SMALL)
+    again = run("--resume", tmp_path / "run", "--device", "cpu")
+
+    assert (again.exit_code, again.stdout) == (0, first.stdout)
+
+
+def test_a_run_that_another_process_trains_is_explained(folder: Path, tmp_path: Path) -> None:
+    run(folder, "-o", tmp_path / "run", *SMALL)
+
+    with RunFolder(tmp_path / "run").locked():
+        message = refused(run("--resume", tmp_path / "run"), 5)
+
+    assert "another process is training this run" in message
+
+
 @pytest.mark.parametrize("args", [(), ("tiles",), ("-o", "run")])
 def test_data_and_run_belong_together(args: tuple[str, ...]) -> None:
     assert "train needs DATA and -o RUN" in refused(run(*args), 2)
 
 
 @pytest.mark.parametrize(
-    ("args", "named"), [(("tiles",), "DATA"), (("-o", "x"), "-o"), (("--batch-size", "3"), "--batch-size")]
+    ("args", "named"),
+    [
+        (("tiles",), "DATA"),
+        (("-o", "x"), "-o"),
+        (("--batch-size", "3"), "--batch-size"),
+        (("--overwrite",), "--overwrite"),
+    ],
 )
 def test_a_resumed_run_keeps_its_recipe(args: tuple[str, ...], named: str) -> None:
     assert f"{named} does not go with it" in refused(run("--resume", "run", *args), 2)

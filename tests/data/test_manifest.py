@@ -138,6 +138,9 @@ def test_a_folder_with_a_manifest_stands_for_it(folder: Path) -> None:
         ('class = "road"\nweight = 0', "weight is 0; expected a number above 0"),
         ('class = "road"\nweight = true', "weight is True"),
         ('class = "road"\nweight = "much"', "weight is 'much'"),
+        ('class = "road"\nweight = nan', "weight is nan"),
+        ('class = "road"\nweight = inf', "weight is inf"),
+        ('class = "road"\nweight = 1e308', "weight is 1e\\+308; expected a number above 0 and at most 1e6"),
         ('class = "road"\ncolour = "red"', r"\[\[train\]\] 1: unknown key 'colour'"),
     ],
 )
@@ -181,6 +184,9 @@ def test_a_mistake_at_the_top_is_named(folder: Path, head: str, message: str) ->
     [
         ("gsd_m = 0", r"\[card\]: gsd_m is 0; expected metres"),
         ('gsd_m = "fine"', "gsd_m is 'fine'"),
+        ("gsd_m = nan", "gsd_m is nan"),
+        ("gsd_m = inf", "gsd_m is inf"),
+        ("gsd_m = true", "gsd_m is True"),
         ("licence = 3", "licence is 3; expected text"),
         ('author = "me"', "unknown key 'author'"),
     ],
@@ -232,3 +238,12 @@ def test_weights_for_some_entries_only_are_refused(folder: Path) -> None:
 def test_a_missing_manifest_is_named(tmp_path: Path) -> None:
     with pytest.raises(LabelError, match=r"none\.toml: cannot be read"):
         plan_dataset(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("suffix", [".jpeg", ".img", ".TIF"])
+def test_label_rasters_are_told_by_their_suffix(folder: Path, suffix: str) -> None:
+    (folder / f"c{suffix}").touch()
+
+    plan = plan_manifest(manifest(folder, f'image = "a.tif"\nlabels = "c{suffix}"'))
+
+    assert plan.train[0].vector is None

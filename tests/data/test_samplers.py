@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rsseg.data.augment import JitterOptions
+from rsseg.data.augment import ORIENTATIONS, JitterOptions, turn
 from rsseg.data.samplers import Sample, SampleOptions, Sampler
 from rsseg.data.scenes import open_dataset, plan_dataset
 from rsseg.errors import OptionError
@@ -67,13 +67,14 @@ def test_labels_turn_with_their_pixels(folder: Path) -> None:
     assert all(np.array_equal(s.labels, brightest(s.pixels)[0]) for s in samples)
 
 
-def test_without_turns_a_sample_is_a_window_of_the_image(folder: Path) -> None:
-    with sampler(folder, turns=False, jitter=PLAIN) as drawn:
+def test_a_sample_is_a_window_of_the_image_in_one_of_eight_orientations(folder: Path) -> None:
+    with sampler(folder, jitter=PLAIN) as drawn:
         sample = drawn.sample(0, 0)
 
     images = np.stack([random_pixels(40, 48, seed=seed) for seed in (0, 1)])
     windows = np.lib.stride_tricks.sliding_window_view(images, (16, 16), axis=(2, 3))
-    assert (windows.transpose(0, 2, 3, 1, 4, 5) == sample.pixels).all(axis=(3, 4, 5)).any()
+    windows = windows.transpose(0, 2, 3, 1, 4, 5)
+    assert any((windows == turn(sample.pixels, o)).all(axis=(3, 4, 5)).any() for o in range(ORIENTATIONS))
     assert sample.valid.all()
     assert sample.gain == 1
 
@@ -84,7 +85,7 @@ def test_every_labelled_pixel_is_equally_likely_to_be_in_the_middle(folder: Path
     for name in "ab":
         replace_label(folder, name, label)
 
-    with sampler(folder, turns=False, window=5) as drawn:
+    with sampler(folder, window=5) as drawn:
         middles = Counter(int(drawn.sample(0, index).labels[2, 2]) for index in range(600))
 
     assert set(middles) == {0, 1, 2}
@@ -99,11 +100,10 @@ def test_windows_are_shifted_into_the_raster(folder: Path) -> None:
 
 
 def test_a_raster_smaller_than_the_window_is_surrounded_by_nothing(folder: Path) -> None:
-    with sampler(folder, window=64, turns=False) as drawn:
+    with sampler(folder, window=64) as drawn:
         sample = drawn.sample(0, 0)
 
     assert sample.pixels.shape == (3, 64, 64)
-    assert sample.valid[:40, :48].all()
     assert sample.valid.sum() == 40 * 48
     assert np.array_equal(sample.labels == 255, ~sample.valid)
 
@@ -131,6 +131,17 @@ def test_windows_with_hardly_anything_to_learn_are_drawn_again(folder: Path) -> 
         shares = [(drawn.sample(0, index).labels != 255).mean() for index in range(60)]
 
     assert min(shares) >= 0.05
+
+
+def test_what_lies_outside_a_small_raster_does_not_count_as_unlabelled(folder: Path) -> None:
+    with open_dataset(plan_dataset(folder)) as data:
+        drawn = Sampler(data, SampleOptions(window=200))
+        first = drawn._read(np.random.default_rng([0, 0, 0]))
+        sample = drawn.sample(0, 0)
+
+    assert (sample.labels != 255).mean() < 0.05
+    assert first[2] == 40 * 48
+    assert any(np.array_equal(turn(first[0].data, o), sample.pixels) for o in range(ORIENTATIONS))
 
 
 def test_a_sample_is_given_even_where_nothing_better_is_found(folder: Path) -> None:

@@ -227,9 +227,15 @@ def test_bands_of_the_manifest_are_read_in_their_order(tmp_path: Path) -> None:
     assert np.array_equal(pixels, random_pixels(40, 48, seed=0)[[2, 0], :4, :4])
 
 
-def open_weighted(tmp_path: Path, *, weights: tuple[float, float], head: str = "", card: str = ""):  # type: ignore[no-untyped-def]
+def open_weighted(  # type: ignore[no-untyped-def]
+    tmp_path: Path, *, weights: tuple[float, float], head: str = "", card: str = "", bands: int = 3
+):
     """Three tiles by a manifest, two of them for training with weights."""
     write_tiles(tmp_path / "d")
+    if bands != 3:
+        for name in "abc":
+            pixels = random_pixels(40, 48, bands=bands)
+            write_raster(tmp_path / "d" / "images" / f"{name}.tif", pixels, photometric="minisblack")
     parts = (("train", "a"), ("train", "b"), ("val", "c"))
     entries = [f'[[{part}]]\nimage = "d/images/{n}.tif"\nlabels = "d/labels/{n}.tif"' for part, n in parts]
     entries[0] += f"\nweight = {weights[0]}"
@@ -253,3 +259,75 @@ def test_a_data_set_may_have_more_tiles_than_files_may_be_open(
 
 def read_all(data: DataSet) -> list[np.ndarray]:
     return [scene.image.read(Window(0, 0, 48, 40)).data for scene in (*data.train, *data.val)]
+
+
+def write_overlap(tmp_path: Path, *, left: int) -> Path:
+    """Train labels the left 32 columns of an image, val what begins at column `left`, by way of a link."""
+    write_raster(tmp_path / "town.tif", random_pixels(64, 64))
+    (tmp_path / "same.tif").symlink_to(tmp_path / "town.tif")
+    write_features(tmp_path / "houses.geojson", square(8, 8, 4), square(40, 8, 4))
+    write_features(tmp_path / "train.geojson", square(0, 0, 32))
+    write_features(tmp_path / "val.geojson", square(left, 0, 20))
+    write_classes(tmp_path, ["background", "building"])
+    entry = (
+        '[[{0}]]\nimage = "{1}.tif"\nlabels = "houses.geojson"\nclass = "building"\n'
+        'unlabelled = "background"\naoi = "{0}.geojson"\n'
+    )
+    path = tmp_path / "manifest.toml"
+    path.write_text(
+        'classes = "classes.json"\n' + entry.format("train", "town") + entry.format("val", "same")
+    )
+    return path
+
+
+def test_areas_that_overlap_are_refused(tmp_path: Path) -> None:
+    info = refuse(write_overlap(tmp_path, left=30))
+
+    assert "same.tif: 40 pixels of" in str(info.value)
+    assert "are labelled in both train and val" in str(info.value)
+
+
+def test_areas_that_touch_are_apart(tmp_path: Path) -> None:
+    with open_dataset(plan_dataset(write_overlap(tmp_path, left=32))) as data:
+        assert len(data.val) == 1
+
+
+@pytest.mark.parametrize(
+    ("head", "names"),
+    [
+        ("", ("red", "green", "blue")),
+        ("bands = [1, 2, 3]", ("red", "green", "blue")),
+        ("bands = [3, 2, 1]", ("band 3", "band 2", "band 1")),
+        ("bands = [2]", ("band 2",)),
+    ],
+)
+def test_channels_are_red_green_blue_only_where_prediction_would_take_them(
+    tmp_path: Path, head: str, names: tuple[str, ...]
+) -> None:
+    with open_weighted(tmp_path, weights=(1, 1), head=head) as data:
+        assert data.band_names == names
+
+
+def test_chosen_bands_of_files_that_do_not_say_their_colours_keep_their_numbers(tmp_path: Path) -> None:
+    with open_weighted(tmp_path, weights=(1, 1), head="bands = [1, 2, 3]", bands=5) as data:
+        assert data.band_names == ("band 1", "band 2", "band 3")
+
+
+def test_bands_nobody_chose_are_counted(tmp_path: Path) -> None:
+    with open_weighted(tmp_path, weights=(1, 1), bands=4) as data:
+        assert data.band_names == ("band 1", "band 2", "band 3", "band 4")
+
+
+def test_notes_of_the_reader_are_shown_once_and_not_for_thousands_of_tiles(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logger, "propagate", True)
+    monkeypatch.setattr("rsseg.data.scenes.SHOWN_NOTES", 2)
+    folder = write_tiles(tmp_path / "d", split=SPLIT, crs=None)
+
+    with caplog.at_level(logging.INFO, "rsseg"), open_dataset(plan_dataset(folder)):
+        pass
+
+    assert caplog.text.count("a.tif: has no CRS") == 1
+    assert caplog.text.count("has no CRS") == 2
+    assert "1 more notes like these about other images" in caplog.text

@@ -7,7 +7,7 @@ from rsseg.errors import OptionError
 from rsseg.tiling import BLOCK, Tile, Window, plan_tiles
 from rsseg.tiling.plan import padded_length
 
-lengths = st.integers(min_value=1, max_value=300)
+lengths = st.integers(min_value=1, max_value=150)
 
 
 @st.composite

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ STATE = Checkpoint(
     optimizer={"state": {0: {"step": torch.tensor(7.0)}}, "param_groups": [{"lr": 0.1, "params": [0]}]},
     history=[{"epoch": 1, "mean_iou": None}],
     loss_sum=0.1 + 0.2,
+    data={"classes": "a, b"},
+    precision="bf16",
 )
 
 
@@ -28,7 +31,7 @@ def test_save_and_load_is_identity(tmp_path: Path) -> None:
     loaded = load_checkpoint(tmp_path / "last.ckpt")
 
     assert torch.equal(loaded.network["weight"], STATE.network["weight"])
-    for name in ("config", "card", "step", "optimizer", "history", "loss_sum"):
+    for name in ("config", "card", "step", "optimizer", "history", "loss_sum", "data", "precision"):
         assert getattr(loaded, name) == getattr(STATE, name)
 
 
@@ -38,15 +41,24 @@ def test_an_interrupted_write_leaves_the_old_checkpoint(
     path = tmp_path / "last.ckpt"
     save_checkpoint(path, STATE)
 
-    def die(_values: object, part: Path) -> None:
-        part.write_bytes(b"half")
+    def die(_self: object, _target: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(torch, "save", die)
+    monkeypatch.setattr(Path, "replace", die)
     with pytest.raises(KeyboardInterrupt):
-        save_checkpoint(path, STATE)
+        save_checkpoint(path, replace(STATE, step=8))
 
     assert load_checkpoint(path).step == 7
+    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_a_checkpoint_from_before_the_data_were_kept_can_be_read(tmp_path: Path) -> None:
+    values = {f.name: getattr(STATE, f.name) for f in fields(STATE) if f.name not in {"data", "precision"}}
+    torch.save({"format": 1, **values}, tmp_path / "last.ckpt")
+
+    loaded = load_checkpoint(tmp_path / "last.ckpt")
+
+    assert (loaded.step, loaded.data, loaded.precision) == (7, {}, "")
 
 
 class Bomb:
@@ -88,5 +100,7 @@ def test_other_files_are_refused_and_never_executed(
 
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"last\.ckpt: no such checkpoint"):
+    with pytest.raises(WeightsError, match=r"last\.ckpt: no such checkpoint") as info:
         load_checkpoint(tmp_path / "last.ckpt")
+
+    assert "--overwrite" in str(info.value.hint)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,15 @@ import numpy as np
 import pytest
 import torch
 
-from rsseg.errors import LabelError, OptionError, WeightsError
+from rsseg.errors import InputError, LabelError, OptionError, ResourceError, WeightsError
+from rsseg.log import logger
 from rsseg.prediction.engine import predict_raster
 from rsseg.training import learner
 from rsseg.training.engine import Machine, TrainSummary, resume, train
 from rsseg.training.learner import Learner
 from rsseg.training.options import TrainOptions
-from rsseg.weights import load_weights
-from tests.data.labelled import brightest, write_classes, write_tiles
+from rsseg.weights import load_weights, save_weights
+from tests.data.labelled import brightest, replace_label, write_classes, write_tiles
 from tests.making import random_pixels, read_band, write_argmax_weights, write_raster
 
 SPLIT = {"train": ["a", "b"], "val": ["c"]}
@@ -89,7 +91,7 @@ def test_a_run_leaves_all_its_files(folder: Path, tmp_path: Path) -> None:
     summary = train(folder, run, options=recipe(epochs=2, steps_per_epoch=1), machine=ONE)
 
     assert sorted(p.name for p in run.iterdir()) == [
-        "best.safetensors", "config.toml", "curves.png", "last.ckpt", "log.jsonl", "metrics.csv",
+        ".lock", "best.safetensors", "config.toml", "curves.png", "last.ckpt", "log.jsonl", "metrics.csv",
     ]  # fmt: skip
     assert [json.loads(line)["epoch"] for line in (run / "log.jsonl").read_text().splitlines()] == [1, 2]
     assert tomllib.loads((run / "config.toml").read_text())["train"]["model"] == "linear"
@@ -186,6 +188,156 @@ def test_resuming_a_finished_run_gives_its_summary_again(folder: Path, tmp_path:
     assert (again.best, again.epoch, again.scores) == (first.best, first.epoch, first.scores)
 
 
+def test_a_run_whose_best_weights_are_gone_is_refused(folder: Path, tmp_path: Path) -> None:
+    train(folder, tmp_path / "run", options=recipe(epochs=1), machine=ONE)
+    (tmp_path / "run" / "best.safetensors").unlink()
+
+    with pytest.raises(WeightsError, match=r"best\.safetensors: is gone"):
+        resume(tmp_path / "run", machine=ONE)
+
+
+def recount(folder: Path) -> None:
+    replace_label(folder, "b", np.zeros((40, 48), np.uint8))
+
+
+def regrow(folder: Path) -> None:
+    write_raster(folder / "images" / "a.tif", random_pixels(40, 48), compress="deflate")
+
+
+def rename(folder: Path) -> None:
+    write_classes(folder, ["roof", "road", "tree"])
+
+
+def widen(folder: Path) -> None:
+    for name in "abc":
+        write_raster(folder / "images" / f"{name}.tif", random_pixels(40, 48, bands=5))
+
+
+def resplit(folder: Path) -> None:
+    (folder / "split.json").write_text(json.dumps({"train": ["a"], "val": ["c"]}))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            recount,
+            r"train scene 2 \(images/b\.tif\) was .* labelled pixels .*, is .* labelled pixels 1920,0,0",
+        ),
+        (regrow, r"train scene 1 \(images/a\.tif\) was .* bytes, .*, is .* bytes"),
+        (rename, "classes was red, green, blue, is roof, road, tree"),
+        (widen, "channels was 3, is 5"),
+        (resplit, r"train scene 2 \(images/b\.tif\) was .*, is gone"),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_data(
+    folder: Path, tmp_path: Path, change: Callable[[Path], None], message: str
+) -> None:
+    train_until(5, folder, tmp_path / "run", recipe())
+    change(folder)
+
+    with pytest.raises(WeightsError, match=f"the data changed: {message}"):
+        resume(tmp_path / "run", machine=ONE)
+
+
+def forget(run: Path, *names: str, **others: str) -> None:
+    """Make the checkpoint one from before these were kept, or one with others in their place."""
+    values = torch.load(run / "last.ckpt", weights_only=True)
+    torch.save({**{k: v for k, v in values.items() if k not in names}, **others}, run / "last.ckpt")
+
+
+def test_a_checkpoint_that_does_not_know_its_data_is_compared_by_its_card(
+    folder: Path, tmp_path: Path
+) -> None:
+    train_until(5, folder, tmp_path / "run", recipe())
+    forget(tmp_path / "run", "data", "precision")
+    rename(folder)
+    with pytest.raises(WeightsError, match="classes was red, green, blue, is roof, road, tree"):
+        resume(tmp_path / "run", machine=ONE)
+
+    write_classes(folder)
+    assert resume(tmp_path / "run", machine=ONE).epochs == 3
+
+
+def test_data_that_moved_are_found_by_their_new_place(folder: Path, tmp_path: Path) -> None:
+    whole = train(folder, tmp_path / "whole", options=recipe(), machine=ONE)
+    train_until(5, folder, tmp_path / "run", recipe())
+    folder.rename(tmp_path / "elsewhere")
+    with pytest.raises(LabelError, match="the data of this run are gone") as info:
+        resume(tmp_path / "run", machine=ONE)
+    assert "config.toml" in str(info.value.hint)
+
+    config = tmp_path / "run" / "config.toml"
+    config.write_text(config.read_text().replace(str(folder), str(tmp_path / "elsewhere")))
+    assert same_weights(resume(tmp_path / "run", machine=ONE).best, whole.best)
+
+
+def test_data_may_not_move_where_the_checkpoint_does_not_know_them(folder: Path, tmp_path: Path) -> None:
+    train_until(5, folder, tmp_path / "run", recipe())
+    forget(tmp_path / "run", "data")
+    config = tmp_path / "run" / "config.toml"
+    config.write_text(config.read_text().replace(str(folder), str(tmp_path / "elsewhere")))
+
+    with pytest.raises(WeightsError, match="data changed since the checkpoint was written"):
+        resume(tmp_path / "run", machine=ONE)
+
+
+def test_a_run_keeps_the_precision_that_auto_stood_for(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[str] = []
+    build = Learner.__init__
+
+    def note(self: Learner, *args: Any, precision: str, **options: Any) -> None:
+        used.append(precision)
+        build(self, *args, precision=precision, **options)
+
+    monkeypatch.setattr(Learner, "__init__", note)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    train_until(5, folder, tmp_path / "run", recipe(precision="auto"))
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False}, raising=False)
+    resume(tmp_path / "run", machine=ONE)
+    for earlier in ({"precision": "fp16"}, {}):  # begun on a GPU; begun before it was kept
+        forget(tmp_path / "run", "precision", **earlier)
+        resume(tmp_path / "run", machine=ONE)
+
+    assert used == ["bf16", "bf16", "fp32", "fp32"]
+
+
+def hide(folder: Path, *names: str) -> None:
+    """Labels lie only where the image has no data."""
+    for name in names:
+        pixels = random_pixels(40, 48)
+        pixels[:, :10] = 0
+        write_raster(folder / "images" / f"{name}.tif", pixels, nodata=0)
+        label = np.full((40, 48), 255, np.uint8)
+        label[:10] = 1
+        replace_label(folder, name, label)
+
+
+@pytest.mark.parametrize(("names", "what"), [("ab", "the samples of this epoch"), ("c", "the val scenes")])
+def test_nothing_to_learn_or_to_score_is_no_success(
+    folder: Path, tmp_path: Path, names: str, what: str
+) -> None:
+    hide(folder, *names)
+
+    with pytest.raises(LabelError, match=f"{what} hold no pixel that is both labelled and valid"):
+        train(folder, tmp_path / "run", options=recipe(epochs=1), machine=ONE)
+
+
+def test_a_class_without_a_training_pixel_is_named(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logger, "propagate", True)
+    for name in "ab":
+        replace_label(folder, name, np.full((40, 48), 1, np.uint8))
+
+    with caplog.at_level("WARNING", "rsseg"):
+        train(folder, tmp_path / "run", options=recipe(epochs=1, steps_per_epoch=1), machine=ONE)
+
+    assert "train: has no pixel of red, blue, which cannot be learnt" in caplog.text
+
+
 def last_state(run: Path) -> list[bytes]:
     network = torch.load(run / "last.ckpt", weights_only=True)["network"]
     return [tensor.numpy().tobytes() for tensor in network.values()]
@@ -225,6 +377,42 @@ def test_an_existing_run_is_not_replaced_unasked(folder: Path, tmp_path: Path) -
     assert (tmp_path / "run" / "last.ckpt").read_bytes() != before
 
 
+def test_a_good_run_is_kept_until_the_new_one_can_begin(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(folder, tmp_path / "run", options=recipe(epochs=1), machine=ONE)
+    before = contents(tmp_path / "run")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+
+    for options, machine in (
+        (recipe(), Machine(device="cuda")),
+        (recipe(precision="fp16"), ONE),
+        (recipe("maresunet", encoder="vgg"), ONE),
+    ):
+        with pytest.raises((OptionError, ResourceError)):
+            train(folder, tmp_path / "run", options=options, machine=machine, overwrite=True)
+
+    assert contents(tmp_path / "run") == before
+
+
+def contents(run: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in run.iterdir()}
+
+
+def test_a_run_that_is_in_progress_is_neither_resumed_nor_replaced(folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+
+    def disturb(_share: float) -> None:
+        with pytest.raises(ResourceError, match="another process is training this run"):
+            resume(run, machine=ONE)
+        with pytest.raises(ResourceError, match="another process is training this run"):
+            train(folder, run, options=recipe(), machine=ONE, overwrite=True)
+        assert (run / "last.ckpt").exists()
+
+    options = recipe(epochs=1, steps_per_epoch=1)
+    assert train(folder, run, options=options, machine=ONE, on_progress=disturb).epochs == 1
+
+
 def test_bad_labels_leave_no_run_behind(folder: Path, tmp_path: Path) -> None:
     write_classes(folder, ["red", "green"])
 
@@ -241,7 +429,7 @@ def test_a_loss_that_is_not_finite_stops_and_leaves_the_checkpoint(
     honest = learner.segmentation_loss
     monkeypatch.setattr(learner, "segmentation_loss", lambda *a, **k: left.pop(0) * honest(*a, **k))
 
-    with pytest.raises(OptionError, match="the loss of step 7 is nan; training cannot go on"):
+    with pytest.raises(InputError, match="the loss of step 7 is nan; training cannot go on"):
         train(folder, tmp_path / "run", options=recipe(), machine=ONE)
 
     monkeypatch.undo()
@@ -273,6 +461,33 @@ def test_training_can_start_from_existing_weights(folder: Path, tmp_path: Path) 
     assert load_weights(str(summary.best)).card.architecture == "linear"
 
 
+def test_the_card_of_the_weights_to_start_from_stays_where_the_data_say_nothing(tmp_path: Path) -> None:
+    write_tiles(tmp_path / "d", split=SPLIT, crs=None, transform=None)
+    known = {"licence": "CC0", "data": "there", "description": "old", "gsd_m": 0.5}
+    base = load_weights(str(write_argmax_weights(tmp_path / "base.safetensors")))
+    save_weights(tmp_path / "base.safetensors", base.network, replace(base.card, **known))
+    (tmp_path / "manifest.toml").write_text('tiles = "d"\n[card]\ndescription = "new"')
+    options = recipe("", weights=str(tmp_path / "base.safetensors"), epochs=1, steps_per_epoch=1)
+
+    summary = train(tmp_path / "manifest.toml", tmp_path / "run", options=options, machine=ONE)
+
+    card = load_weights(str(summary.best)).card
+    assert (card.licence, card.data, card.description, card.gsd_m) == ("CC0", "there", "new", 0.5)
+    assert card.bands == base.card.bands
+
+
+@pytest.mark.parametrize("weights", ["", "argmax.safetensors"])
+def test_chosen_bands_are_named_by_their_numbers(folder: Path, tmp_path: Path, weights: str) -> None:
+    write_argmax_weights(tmp_path / "argmax.safetensors")
+    (tmp_path / "manifest.toml").write_text('tiles = "d"\nbands = [3, 2, 1]')
+    start = {"model": "", "weights": str(tmp_path / weights)} if weights else {}
+    options = recipe(**{"epochs": 1, "steps_per_epoch": 1, **start})
+
+    summary = train(tmp_path / "manifest.toml", tmp_path / "run", options=options, machine=ONE)
+
+    assert load_weights(str(summary.best)).card.bands == ("band 3", "band 2", "band 1")
+
+
 def test_weights_with_other_classes_are_refused(folder: Path, tmp_path: Path) -> None:
     write_classes(folder, ["roof", "road", "tree"])
 
@@ -302,6 +517,11 @@ def test_weights_for_another_network_than_asked_are_refused(folder: Path, tmp_pa
         ({"model": "maresunet", "encoder": "vgg"}, "unknown encoder vgg"),
         ({"model": "maresunet", "tile": 40}, "tile is 40 px; it must be a multiple"),
         ({"model": "maresunet", "tile": 16}, "needs at least its stride"),
+        ({"batch_size": 1, "window": 1}, "batch size 1 and window 1 leave linear a single value"),
+        (
+            {"model": "maresunet", "batch_size": 1},
+            "batch size 1 and window 32 leave maresunet a single value",
+        ),
     ],
 )
 def test_networks_and_sizes_that_do_not_fit_are_refused(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from rsseg.errors import OptionError
+from rsseg.errors import InputError, OptionError, ResourceError
 from rsseg.preprocess import Scaling
 from rsseg.training.learner import Learner, resolve_training_precision
 from rsseg.training.loader import Batch
@@ -81,7 +81,7 @@ def test_a_loss_that_is_not_finite_stops_before_anything_changes() -> None:
         network.head.bias.fill_(float("nan"))
     before = network.head.weight.clone()
 
-    with pytest.raises(OptionError, match="the loss of step 4 is nan") as info:
+    with pytest.raises(InputError, match="the loss of step 4 is nan") as info:
         learner(network).learn(batch(), 3)
 
     assert torch.equal(network.head.weight, before)
@@ -93,7 +93,7 @@ def test_a_gradient_that_is_not_finite_stops_before_anything_changes() -> None:
     network.head.bias.register_hook(lambda gradient: gradient * float("inf"))
     before = network.head.weight.clone()
 
-    with pytest.raises(OptionError, match="the gradient of step 1 is"):
+    with pytest.raises(InputError, match="the gradient of step 1 is"):
         learner(network).learn(batch(), 0)
 
     assert torch.equal(network.head.weight, before)
@@ -136,3 +136,47 @@ def test_a_precision_that_was_asked_for_is_used() -> None:
     assert resolve_training_precision("bf16", CPU) == "bf16"
     with pytest.raises(OptionError, match="fp16 needs a GPU"):
         resolve_training_precision("fp16", CPU)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("std::bad_alloc"),
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried"
+        ),
+    ],
+)
+def test_memory_that_does_not_suffice_is_no_bug(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    network = learner(seeded())
+    monkeypatch.setattr(network.network, "forward", fail)
+
+    with pytest.raises(
+        ResourceError, match="not enough memory to learn from a batch of 2 x 3 x 8 x 8"
+    ) as info:
+        network.learn(batch(), 0)
+
+    assert "--batch-size" in str(info.value.hint)
+
+
+def test_other_errors_of_torch_are_bugs_and_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("shapes differ")
+
+    network = learner(seeded())
+    monkeypatch.setattr(network.network, "forward", fail)
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        network.learn(batch(), 0)
+
+
+def test_what_torch_says_when_memory_ends_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = learner(seeded())
+    monkeypatch.setattr(network.network, "forward", lambda _x: torch.empty(2**58, dtype=torch.uint8))
+
+    with pytest.raises(ResourceError, match="not enough memory"):
+        network.learn(batch(), 0)

@@ -36,11 +36,6 @@ def test_values_outside_their_range_are_named(name: str, value: Any) -> None:
         TrainOptions(**{name: value})
 
 
-def test_a_single_pixel_cannot_be_normalised() -> None:
-    with pytest.raises(OptionError, match="more than one pixel"):
-        TrainOptions(batch_size=1, window=1)
-
-
 def test_dict_and_back_is_identity() -> None:
     options = TrainOptions(model="linear", lr=0.5, epochs=3)
 
@@ -62,3 +57,9 @@ def test_unknown_names_are_refused_with_the_known_ones() -> None:
         TrainOptions.from_dict({"learning_rate": 0.1})
 
     assert "steps_per_epoch" in str(info.value.hint)
+
+
+def test_seeds_are_those_that_every_generator_takes() -> None:
+    assert TrainOptions(seed=2**32 - 1).seed == 2**32 - 1
+    with pytest.raises(OptionError, match="seed is 4294967296; it must be at least 0 and at most 4294967295"):
+        TrainOptions(seed=2**32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def test_overwriting_removes_the_run_and_nothing_else(tmp_path: Path) -> None:
     folder.check_free(overwrite=True)
     folder.create()
 
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.toml", "notes.txt"]
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_a_folder_with_other_files_is_free(tmp_path: Path) -> None:
@@ -85,8 +86,52 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
+    with (
+        pytest.raises(ResourceError, match="cannot be written to"),
+        RunFolder(tmp_path / "file" / "run").locked(),
+    ):
+        pass
+
+
+def test_a_run_that_cannot_be_removed_is_named(tmp_path: Path) -> None:
+    (tmp_path / "curves.png").mkdir()
+
     with pytest.raises(ResourceError, match="cannot be written to"):
-        RunFolder(tmp_path / "file" / "run").create()
+        RunFolder(tmp_path).create()
+
+
+def test_a_run_is_written_by_one_process_at_a_time(tmp_path: Path) -> None:
+    with (
+        RunFolder(tmp_path).locked(),
+        pytest.raises(ResourceError, match="another process is training this run"),
+        RunFolder(tmp_path).locked(),
+    ):
+        pass
+
+    with RunFolder(tmp_path).locked():
+        pass
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, _content: bytes) -> None:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+
+    with pytest.raises(ResourceError, match=r"log\.jsonl: cannot be written \(No space left on device\)"):
+        RunFolder(tmp_path).write_history(HISTORY)
+
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["cost in $", "$x^{$", "道路"])
+def test_classes_of_any_name_are_drawn(tmp_path: Path, name: str) -> None:
+    row = {"epoch": 1, "step": 1, "lr": 0.1, "loss": 1.0, "mean_iou": 0.5, f"iou {name}": 0.5, "iou $b": 0.5}
+
+    RunFolder(tmp_path).write_history([row])
+
+    assert imread(tmp_path / "curves.png").min() < 0.2
 
 
 def test_a_folder_without_a_run_cannot_be_resumed(tmp_path: Path) -> None:
@@ -96,8 +141,9 @@ def test_a_folder_without_a_run_cannot_be_resumed(tmp_path: Path) -> None:
     assert "rsseg train" in str(info.value.hint)
 
 
-def test_a_damaged_config_is_named(tmp_path: Path) -> None:
-    (tmp_path / "config.toml").write_text("data = ")
+@pytest.mark.parametrize("text", ["data = ", "data = 'd'\ntrain = 3", "[train]", "data = 1\n[train]"])
+def test_a_damaged_config_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.toml").write_text(text)
 
     with pytest.raises(WeightsError, match=r"config\.toml: is damaged"):
         RunFolder(tmp_path).read_config()
