@@ -12,7 +12,7 @@ from rsseg import weights as store
 from rsseg.classes import ClassTable
 from rsseg.errors import ResourceError, WeightsError
 from rsseg.preprocess import default_scaling
-from rsseg.weights import CARD_KEY, WeightCard, init_weights, load_weights, read_card, save_weights
+from rsseg.weights import CARD_KEY, WeightCard, files, init_weights, load_weights, read_card, save_weights
 
 CARD = WeightCard(
     architecture="linear",
@@ -142,6 +142,34 @@ def test_damaged_cards_are_refused(tmp_path: Path, text: str) -> None:
     save_file({}, path, metadata={CARD_KEY: text})
 
     with pytest.raises(WeightsError, match="the card is damaged"):
+        read_card(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tile": "x"}, "the card has tile 'x'; expected int"),
+        ({"halo": None}, "the card has halo None; expected int"),
+        ({"architecture": []}, r"the card has architecture \[\]; expected str"),
+        ({"network_options": {"bands": 3}}, "network options hold bands"),
+        ({"scaling": {"mean": [0], "std": ["nan"], "dtype": "uint8"}, "bands": ["a"]}, "expected numbers"),
+    ],
+)
+def test_cards_with_odd_values_are_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(WeightsError, match=message):
+        WeightCard.from_json(json.dumps({**json.loads(CARD.to_json()), **changes}))
+
+
+def test_a_file_that_may_not_be_read_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "closed.safetensors")
+
+    def refuse(*_args: object, **_options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(files, "safe_open", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
+
+    with pytest.raises(WeightsError, match="cannot be read \\(Permission denied\\)"):
         read_card(path)
 
 

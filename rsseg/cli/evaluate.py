@@ -72,7 +72,7 @@ def _parse_values(_ctx: click.Context, _param: click.Parameter, texts: tuple[str
     "--value",
     "values",
     multiple=True,
-    metavar="VALUE=CLASS",
+    metavar="VALUE=CLASS|ignore",
     callback=_parse_values,
     help="Polygons: the class of an attribute's value; repeatable, later ones paint over earlier ones.",
 )

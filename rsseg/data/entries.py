@@ -17,12 +17,14 @@ RASTER_SUFFIXES = (".tif", ".tiff", ".vrt", ".png", ".jpg", ".jpeg", ".jp2", ".i
 class VectorRules:
     """How features become class ids; see `rsseg.raster.vectors.open_label_vector`.
 
-    `unlabelled` is the class of pixels under no feature, None for pixels to leave out.
+    `unlabelled` is the class of pixels under no feature, None for pixels to leave out. Features that are `ranked`
+    paint over one another in the order of `values`, others in the order of the file.
     """
 
     class_id: int | None = None
     attribute: str | None = None
     values: Mapping[str, int] | None = None
+    ranked: bool = True
     unlabelled: int | None = None
     aoi: Path | None = None
     layer: str | None = None

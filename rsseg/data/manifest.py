@@ -28,9 +28,10 @@ from pathlib import Path
 from typing import Any
 
 from rsseg.classes import IGNORE_INDEX, ClassTable, load_classes
-from rsseg.data.entries import RASTER_SUFFIXES, CardNotes, DataSetPlan, SceneEntry, VectorRules
+from rsseg.data.entries import CardNotes, DataSetPlan, SceneEntry, VectorRules
 from rsseg.data.tiles import plan_tile_folder
 from rsseg.errors import LabelError
+from rsseg.raster.vectors import is_vector_file
 
 _TOP = {"classes", "tiles", "bands", "train", "val", "card"}
 _VECTOR = {"attribute", "values", "unlabelled", "aoi", "class", "layer"}
@@ -124,7 +125,7 @@ def _entries(path: Path, document: Mapping[str, Any], part: str, classes: ClassT
 def _entry(path: Path, table: Mapping[str, Any], where: str, classes: ClassTable) -> SceneEntry:
     _check_keys(table, _ENTRY, where)
     labels = _existing(path.parent / _text(table, "labels", where), where)
-    is_raster = labels.suffix.lower() in RASTER_SUFFIXES
+    is_raster = not is_vector_file(labels)
     if is_raster and _VECTOR & table.keys():
         key = sorted(_VECTOR & table.keys())[0]
         raise LabelError(
@@ -172,6 +173,7 @@ def _rules(folder: Path, table: Mapping[str, Any], where: str, classes: ClassTab
         class_id=_class_id(table["class"], where, classes) if "class" in table else None,
         attribute=_text(table, "attribute", where) if "attribute" in table else None,
         values=_values(table, where, classes) if "attribute" in table else None,
+        ranked="values" in table or "attribute" not in table,
         unlabelled=None if unlabelled == "ignore" else _class_id(unlabelled, where, classes),
         aoi=_existing(folder / _text(table, "aoi", where), where) if "aoi" in table else None,
         layer=_text(table, "layer", where) if "layer" in table else None,

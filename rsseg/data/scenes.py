@@ -189,6 +189,7 @@ def _open_labels(pool: FilePool, entry: SceneEntry, image: PooledRaster) -> Labe
         class_id=rules.class_id,
         attribute=rules.attribute,
         values=rules.values,
+        ranked=rules.ranked,
         unlabelled=rules.unlabelled,
         aoi=rules.aoi,
         layer=rules.layer,

@@ -18,6 +18,7 @@ from rsseg.evaluation.rules import LabelRules
 from rsseg.raster.categories import read_categories
 from rsseg.raster.env import gdal_env
 from rsseg.raster.labels import LabelRaster, open_label_raster
+from rsseg.raster.vectors import is_vector_file
 from rsseg.tiling import Window, plan_blocks
 
 _BLOCK = 2048
@@ -43,12 +44,13 @@ def evaluate_maps(
 
     Raises:
         RasterError: a class map is missing, is none, or the labels are on another grid.
-        LabelError: labels are unreadable, hold ids outside the classes, or cover no pixel of a map.
+        LabelError: labels are unreadable, hold ids outside the classes, or cover no pixel of a map; maps or label
+            rasters name other classes.
         OptionError: the rules do not fit the labels.
     """
     report = on_progress or (lambda _share: None)
     with gdal_env():
-        named = classes or _common_classes(pairs)
+        named = _agreed_classes(pairs, classes)
         results = []
         for done, pair in enumerate(pairs):
             step = _part_of(report, done, len(pairs))
@@ -56,17 +58,24 @@ def evaluate_maps(
     return _check_compared(_with_classes(results, named))
 
 
-def _common_classes(pairs: Sequence[Pair]) -> ClassTable | None:
-    """The classes that the maps name; None if one of them names none."""
-    tables = {path: read_categories(path) for path in dict.fromkeys(pair.prediction for pair in pairs)}
-    first, *others = tables.items()
-    for path, table in others:
-        if table is not None and first[1] is not None and table.names != first[1].names:
+def _agreed_classes(pairs: Sequence[Pair], given: ClassTable | None) -> ClassTable | None:
+    """The classes given, or else those that the maps name, None if one of them names none.
+
+    Raises:
+        LabelError: a map or a label raster names others.
+    """
+    maps = {pair.prediction: read_categories(pair.prediction) for pair in pairs}
+    labels = {pair.labels: read_categories(pair.labels) for pair in pairs if not is_vector_file(pair.labels)}
+    found = [("the table of classes given", given), *maps.items(), *labels.items()]
+    named = [(what, table.names) for what, table in found if table is not None]
+    for what, names in named:
+        if names != named[0][1]:
             raise LabelError(
-                f"{path}: has the classes {', '.join(table.names)}; {first[0]} has {', '.join(first[1].names)}",
-                hint="only maps of the same classes can be evaluated together",
+                f"{what}: has the classes {', '.join(names)}; {named[0][0]} has {', '.join(named[0][1])}",
+                hint="only the same classes can be compared; if just the names are wrong, "
+                f"mend or remove {what}.aux.xml",
             )
-    return None if None in tables.values() else first[1]
+    return given or (None if None in maps.values() else next(iter(maps.values())))
 
 
 def _evaluate_pair(

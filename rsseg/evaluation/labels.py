@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from rsseg.classes import IGNORE_INDEX, ClassTable
 from rsseg.errors import RasterError
-from rsseg.evaluation.pairs import Pair, is_vector
+from rsseg.evaluation.pairs import Pair
 from rsseg.evaluation.rules import LabelRules
-from rsseg.raster.grid import Grid, check_same_grid
+from rsseg.raster.grid import Grid, check_same_grid, same_crs, to_ground
 from rsseg.raster.labels import LabelSource, open_label_raster
-from rsseg.raster.vectors import LabelVector, open_label_vector
+from rsseg.raster.vectors import LabelVector, is_vector_file, open_label_vector
 from rsseg.tiling import Window
 
 _ALIGNED_PX = 0.01
@@ -79,7 +79,7 @@ def open_labels(pair: Pair, grid: Grid, *, rules: LabelRules, classes: ClassTabl
         OptionError: the rules do not fit the labels.
     """
     rules.check_fits(pair.labels)
-    if is_vector(pair.labels):
+    if is_vector_file(pair.labels):
         return _open_polygons(pair.labels, grid, rules=rules, classes=classes)
     with ExitStack() as on_error:
         source = on_error.enter_context(open_label_raster(pair.labels))
@@ -118,6 +118,11 @@ def _place(part: Grid, whole: Grid, pair: Pair) -> Window:
     if same_size or not (_has_transform(part) and _has_transform(whole)):
         check_same_grid(whole, part, what_a=str(pair.prediction), what_b=str(pair.labels))
         return whole.window
+    if whole.transform.is_degenerate:
+        raise RasterError(
+            f"{pair.prediction}: its transform gives pixels no area, so {pair.labels} has no place on it",
+            hint="give the map its place again: gdal_edit -a_ullr ...",
+        )
     window, reason = _sub_window(part, whole)
     if reason:
         raise RasterError(
@@ -130,15 +135,17 @@ def _place(part: Grid, whole: Grid, pair: Pair) -> Window:
 
 def _sub_window(part: Grid, whole: Grid) -> tuple[Window, str]:
     """Which pixels of `whole` those of `part` are, and why they are none ("" if they are)."""
-    to_whole = ~whole.transform * part.transform
-    col, row = (round(v) for v in to_whole * (0, 0))
-    window = Window(col, row, part.width, part.height)
-    corners = [(x, y) for x in (0, part.width) for y in (0, part.height)]
-    shifts = [np.hypot(*np.subtract(to_whole * (x, y), (col + x, row + y))) for x, y in corners]
-    if part.crs and whole.crs and part.crs != whole.crs:
+    x, y = np.array([(x, y) for x in (0, part.width) for y in (0, part.height)]).T
+    with np.errstate(all="ignore"):  # a damaged transform may hold infinity
+        cols, rows = to_ground(~whole.transform, *to_ground(part.transform, x, y))
+    if not np.isfinite([cols, rows]).all():
+        return whole.window, "one of the two has no place on the ground"
+    window = Window(round(cols[0]), round(rows[0]), part.width, part.height)
+    shift = np.hypot(cols - x - window.col_off, rows - y - window.row_off).max()
+    if part.crs and whole.crs and not same_crs(part.crs, whole.crs):
         return window, "their CRS differs"
-    if max(shifts) > _ALIGNED_PX:
-        return window, f"their pixels lie up to {max(shifts):.3g} px away from its pixels"
+    if shift > _ALIGNED_PX:
+        return window, f"their pixels lie up to {shift:.3g} px away from its pixels"
     if not whole.window.contains(window):
         return window, f"they cover {window} of the map, which is beyond its edge"
     return window, ""

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsseg.errors import LabelError, OptionError, RasterError
+from rsseg.raster.vectors import is_vector_file
 
 MAP_ENDING = "_classes"
 """`rsseg predict --output-dir` calls the map of `town.tif` `town_classes.tif`."""
 
-_VECTORS = frozenset((".geojson", ".json", ".gpkg", ".shp", ".fgb", ".parquet", ".gml", ".kml", ".geojsonl"))
-_RASTERS = frozenset((".tif", ".tiff", ".png", ".vrt", ".img", ".jp2"))
+_RASTERS = frozenset((".tif", ".tiff", ".png", ".vrt", ".img", ".jp2", ".asc"))
+"""What is looked at in folders, where other files may lie as well."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,6 @@ class Pair:
 
     prediction: Path
     labels: Path
-
-
-def is_vector(path: Path) -> bool:
-    """Whether labels are polygons rather than pixels, by the ending of their name."""
-    return path.suffix.lower() in _VECTORS
 
 
 def pair_up(predictions: Sequence[Path], labels: Sequence[Path]) -> list[Pair]:
@@ -46,7 +42,7 @@ def pair_up(predictions: Sequence[Path], labels: Sequence[Path]) -> list[Pair]:
         return [Pair(path, _label_for(path, labels[0])) for path in maps]
     if len(maps) == 1:
         return [Pair(maps[0], path) for path in labels]
-    if len(labels) == 1 and is_vector(labels[0]):
+    if len(labels) == 1 and is_vector_file(labels[0]):
         return [Pair(path, labels[0]) for path in maps]
     if len(maps) != len(labels):
         raise OptionError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg.evaluation.result import Evaluation
+from rsseg.files import write_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +28,7 @@ def write_confusion_plot(path: Path, evaluation: Evaluation) -> None:
     Rows are the reference. The file appears complete or not at all, and the same matrix gives the same picture.
 
     Raises:
-        OSError: the folder does not exist or cannot be written.
+        ResourceError: the folder does not exist or cannot be written.
     """
     # matplotlib takes half a second to import; a comparison without a picture must not pay for it.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -41,9 +44,12 @@ def write_confusion_plot(path: Path, evaluation: Evaluation) -> None:
     if len(evaluation.classes) <= _LABELLED_CLASSES:
         _write_cells(axes, shares)
     figure.colorbar(picture, ax=axes, label="% of the reference class", shrink=0.85)
-    part = path.with_name(path.name + ".part")
-    figure.savefig(part, format="png", metadata={"Software": None})
-    part.replace(path)
+    picture_file = io.BytesIO()
+    with warnings.catch_warnings():
+        # Names in scripts that the font lacks show as boxes.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
+        figure.savefig(picture_file, format="png", metadata={"Software": None})
+    write_file(path, picture_file.getbuffer())
 
 
 def _row_shares(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -64,8 +70,11 @@ def _map_with_gaps() -> Any:
 def _name_axes(axes: Axes, evaluation: Evaluation) -> None:
     scores = evaluation.scores
     names = [n if len(n) <= _LONGEST_NAME else n[: _LONGEST_NAME - 1] + "…" for n in evaluation.classes.names]
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(names)), names)
+    # A `$` in a name is no formula.
+    axes.set_xticks(
+        range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor", parse_math=False
+    )
+    axes.set_yticks(range(len(names)), names, parse_math=False)
     axes.set_xlabel("predicted")
     axes.set_ylabel("reference")
     axes.set_title(

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rsseg.classes import NODATA_CLASS, ClassTable
+from rsseg.classes import IGNORE_INDEX, NODATA_CLASS, ClassTable
 from rsseg.errors import OptionError
-from rsseg.evaluation.pairs import is_vector
+from rsseg.raster.vectors import is_vector_file
 
 IGNORE = "ignore"
 """What stands for no class where a class is asked for."""
@@ -18,7 +18,8 @@ IGNORE = "ignore"
 class LabelRules:
     """How features become classes, and where labels count; classes are names or ids.
 
-    Either `class_name` is the class of every feature, or `values` gives a class for each value of `attribute`.
+    Either `class_name` is the class of every feature, or `values` gives a class, or `ignore`, for each value of
+    `attribute`.
     `unlabelled` is the class of pixels under no feature, or `ignore`. By default that is the other class where one of
     two is drawn, and `ignore` where an attribute is read. Outside the polygons of `aoi` nothing counts, which holds
     for raster labels, too. `layer` is the layer of the label file.
@@ -52,12 +53,12 @@ class LabelRules:
             OptionError: see above.
         """
         named = self.class_name is not None or self.attribute is not None
-        if is_vector(path) and not named:
+        if is_vector_file(path) and not named:
             raise OptionError(
                 f"{path}: these labels are polygons; which class they are is not said",
                 hint="add --class building, or --attribute kind --value house=building",
             )
-        if not is_vector(path) and (named or self.unlabelled is not None or self.layer is not None):
+        if not is_vector_file(path) and (named or self.unlabelled is not None or self.layer is not None):
             raise OptionError(
                 f"{path}: these labels are pixels, which have their class; "
                 "class, attribute, unlabelled and layer are for polygons"
@@ -70,14 +71,14 @@ class LabelRules:
             OptionError: a class that does not exist, or nothing says what lies between the features.
         """
         class_id = None if self.class_name is None else _id_of(self.class_name, classes)
-        values = {value: _id_of(name, classes) for value, name in self.values.items()}
+        values = {value: _id_or_ignore(name, classes) for value, name in self.values.items()}
         return FeatureClasses(
             class_id=class_id, values=values, unlabelled=self._unlabelled_id(class_id, classes)
         )
 
     def _unlabelled_id(self, drawn: int | None, classes: ClassTable | None) -> int | None:
         if self.unlabelled is not None:
-            return None if self.unlabelled == IGNORE else _id_of(self.unlabelled, classes)
+            return _id_or_ignore(self.unlabelled, classes)
         if drawn is None:
             return None
         if classes is not None and len(classes) == 2:
@@ -90,11 +91,17 @@ class LabelRules:
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureClasses:
-    """`LabelRules` with ids for names; `unlabelled` is None for pixels that do not count."""
+    """`LabelRules` with ids for names; 255 is for pixels that do not count, and so is None as `unlabelled`."""
 
     class_id: int | None
     values: Mapping[str, int]
     unlabelled: int | None
+
+
+def _id_or_ignore(name: str, classes: ClassTable | None) -> int:
+    """255 for `ignore` and for itself, as in labels, unless a class is called so; else the id of a class."""
+    names = classes.names if classes is not None else ()
+    return IGNORE_INDEX if name in {IGNORE, str(IGNORE_INDEX)} - set(names) else _id_of(name, classes)
 
 
 def _id_of(name: str, classes: ClassTable | None) -> int:

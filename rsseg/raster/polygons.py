@@ -90,12 +90,18 @@ def polygons_on_grid(layer: PolygonLayer, grid: Grid) -> NDArray[Any]:
     """Bring polygons into pixel coordinates (x = columns, y = rows); those that cannot be placed become empty.
 
     Raises:
-        LabelError: the image is placed by control points only, or has no CRS while the polygons have one.
+        LabelError: the image is placed by control points only, by a transform that cannot be turned round, or has no
+            CRS while the polygons have one.
     """
     if grid.gcps or grid.rpcs is not None:
         raise LabelError(
             f"{layer.path}: vector labels cannot be laid on an image placed by control points only",
             hint="rectify the image first, for example with gdalwarp",
+        )
+    if grid.transform.is_degenerate:
+        raise LabelError(
+            f"{layer.path}: cannot be laid on the image, whose transform gives pixels no area",
+            hint="give the image its place again: gdal_edit -a_ullr ...",
         )
     polygons = layer.polygons
     if layer.crs is not None and grid.crs is None:

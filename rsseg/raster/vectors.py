@@ -19,6 +19,28 @@ from rsseg.raster.grid import Grid
 from rsseg.raster.polygons import PolygonLayer, crs_notes, polygons_on_grid, read_polygons
 from rsseg.tiling import Window
 
+_SUFFIXES = frozenset(
+    (
+        ".geojson",
+        ".json",
+        ".geojsonl",
+        ".gpkg",
+        ".shp",
+        ".fgb",
+        ".parquet",
+        ".gml",
+        ".kml",
+        ".sqlite",
+        ".tab",
+        ".mif",
+    )
+)
+
+
+def is_vector_file(path: Path) -> bool:
+    """Whether labels are polygons, by the ending of their name; GDAL's many formats for pixels are all the others."""
+    return path.suffix.lower() in _SUFFIXES
+
 
 class LabelVector:
     """Polygons as a label source. Made by `open_label_vector`; `read` may be called from any thread.
@@ -118,6 +140,7 @@ def open_label_vector(
     class_id: int | None = None,
     attribute: str | None = None,
     values: Mapping[str, int] | None = None,
+    ranked: bool = True,
     unlabelled: int | None = None,
     aoi: str | Path | None = None,
     layer: str | None = None,
@@ -129,7 +152,8 @@ def open_label_vector(
         grid: the image's grid; polygons are reprojected to its CRS, vertex by vertex.
         class_id: the class of all polygons; or else
         attribute: the attribute that decides the class, by
-        values: attribute value to class id, in rising priority; None if the attribute holds class ids itself.
+        values: attribute value to class id; None if the attribute holds class ids itself.
+        ranked: whether polygons of later `values` paint over those of earlier ones; else later polygons do.
         unlabelled: the class of pixels in no polygon; None for 255.
         aoi: polygons outside of which pixels are 255.
         layer: the layer, where the file has several.
@@ -142,7 +166,7 @@ def open_label_vector(
     _check_options(class_id, attribute, values, unlabelled)
     features = read_polygons(str(path), layer=layer, attribute=attribute)
     ids = _class_ids(features, class_id=class_id, attribute=attribute, values=values)
-    order = _painting_order(ids, values)
+    order = _painting_order(features, values if ranked else None)
     shapes = _Shapes(polygons_on_grid(features, grid)[order], ids[order])
     area, notes = None, features.notes + crs_notes(features, grid)
     if aoi is not None:
@@ -184,7 +208,7 @@ def _class_ids(
         raise LabelError(
             f"{layer.path}: attribute {attribute!r} has the values {', '.join(map(repr, unknown[:10]))}, "
             f"expected {expected}",
-            hint="give a class to every value; 255 leaves features out",
+            hint="give a class to every value; 'ignore' leaves its features out",
         )
     return np.array([known[value] for value in found], dtype=np.uint8)
 
@@ -196,12 +220,12 @@ def _as_text(value: Any) -> str:
     return str(value)
 
 
-def _painting_order(ids: NDArray[np.uint8], values: Mapping[str, int] | None) -> NDArray[np.intp]:
-    """Classes in the order of `values`, within a class as in the file."""
-    if values is None:
-        return np.arange(len(ids))
-    priority = {class_id: place for place, class_id in enumerate(values.values())}
-    return np.argsort([priority[i] for i in ids.tolist()], kind="stable")
+def _painting_order(layer: PolygonLayer, ranks: Mapping[str, int] | None) -> NDArray[np.intp]:
+    """Polygons in the order of their values in `ranks`, those of one value as in the file."""
+    if layer.attribute is None or ranks is None:
+        return np.arange(len(layer.polygons))
+    place = {value: number for number, value in enumerate(ranks)}
+    return np.argsort([place[_as_text(value)] for value in layer.attribute], kind="stable")
 
 
 def _check_meets(path: str, shapes: _Shapes, window: Window, what: str) -> None:

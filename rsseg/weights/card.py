@@ -50,6 +50,14 @@ class WeightCard:
             raise WeightsError(
                 f"the card names {len(self.bands)} bands but scales {self.scaling.channels} channels"
             )
+        for name, kind in (("tile", int), ("halo", int), ("architecture", str), ("encoder", str)):
+            if type(getattr(self, name)) is not kind:
+                raise WeightsError(f"the card has {name} {getattr(self, name)!r}; expected {kind.__name__}")
+        reserved = {"encoder", "bands", "classes"} & set(self.network_options)
+        if reserved:
+            raise WeightsError(
+                f"the card's network options hold {', '.join(reserved)}, which it says elsewhere"
+            )
 
     def to_json(self) -> str:
         """The card as it stands in the file's header; equal cards give equal strings.
@@ -95,7 +103,7 @@ class WeightCard:
             )
         except WeightsError:
             raise
-        except (KeyError, TypeError, ValueError, RssegError) as err:
+        except (KeyError, TypeError, ValueError, RecursionError, RssegError) as err:
             raise WeightsError(f"the card is damaged ({type(err).__name__}: {err})") from err
 
 

@@ -102,8 +102,11 @@ def file_sha256(path: Path) -> str:
 
 def _refusal(path: Path, err: Exception) -> WeightsError:
     """Say what a file is that cannot be read as safetensors; asked only then, since any bytes may begin one."""
-    with path.open("rb") as file:
-        start = file.read(2)
+    try:
+        with path.open("rb") as file:
+            start = file.read(2)
+    except OSError as unreadable:
+        return WeightsError(f"{path}: cannot be read ({unreadable.strerror})")
     if start == b"PK" or start[:1] == b"\x80":
         return WeightsError(
             f"{path}: is a pickle as torch.save writes it, which can run code when it is loaded",

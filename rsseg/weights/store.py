@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -62,7 +63,7 @@ def find_weights(name_or_path: str) -> Path:
     if name_or_path in entries:
         return entries[name_or_path]
     path = Path(name_or_path)
-    if path.is_file():
+    if os.path.isfile(path):  # noqa: PTH113 - Path's method raises where a folder cannot be looked into
         return path
     looks_like_path = path.suffix != "" or len(path.parts) > 1
     raise WeightsError(

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from rsseg.cli.evaluate import _repeat_option
 from rsseg.cli.main import main
-from tests.making import THREE, write_argmax_weights, write_raster
+from tests.making import THREE, random_pixels, write_argmax_weights, write_raster
 
 PIXELS = np.array([[0, 0, 0, 1, 1], [1, 1, 0, 0, 1]], np.uint8)
 LABELS = np.array([[0, 0, 0, 0, 1], [1, 1, 1, 1, 255]], np.uint8)
@@ -140,6 +140,39 @@ def test_unknown_weights_and_classes_are_refused(class_map: Path, labels: Path) 
     assert "cannot be read" in refused(run(class_map, "--labels", labels, "--classes", "gone.json"), 3)
 
 
+def test_a_predicted_map_is_compared_with_what_the_network_must_say(tmp_path: Path) -> None:
+    pixels = random_pixels(50, 64)
+    image = write_raster(tmp_path / "town.tif", pixels)
+    truth = write_raster(tmp_path / "truth.tif", pixels.argmax(axis=0).astype(np.uint8)[None])
+    weights = write_argmax_weights(tmp_path / "argmax.safetensors")
+    class_map = tmp_path / "town_classes.tif"
+
+    predicted = CliRunner().invoke(
+        main, ["predict", str(image), "-o", str(class_map), "--weights", str(weights)]
+    )
+    result = run(class_map, "--labels", truth, "--json")
+
+    assert predicted.exit_code == 0, predicted.output
+    document = json.loads(result.stdout)
+    assert {c["name"]: c["iou"] for c in document["classes"]} == dict.fromkeys(THREE.names, 1.0)
+    assert np.sum(document["confusion_matrix"]) == 50 * 64
+    assert (document["overall_accuracy"], document["kappa"], document["mean_f1"]) == (1.0, 1.0, 1.0)
+
+
+def test_ctrl_c_ends_quietly(class_map: Path, labels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rsseg.evaluation.engine.count_pixels", interrupted)
+
+    result = run(class_map, "--labels", labels)
+
+    assert result.exit_code == 130
+    assert result.stdout == ""
+    assert "Interrupted" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 # --- which with which ----------------------------------------------------------------------------------------------
 
 
@@ -207,6 +240,15 @@ def test_polygons_with_an_attribute(plain_map: Path, houses: Path, classes: Path
     document = json.loads(result.stdout)
     assert document["confusion_matrix"] == [[0, 0], [3, 3]]
     assert document["ignored_pixels"] == 4
+
+
+def test_a_value_can_be_left_out(plain_map: Path, houses: Path, classes: Path) -> None:
+    rules = ("--attribute", "kind", "--value", "house=ignore", "--unlabelled", "building")
+
+    result = run(plain_map, "--labels", houses, *rules, "--classes", classes, "--json")
+
+    assert json.loads(result.stdout)["confusion_matrix"] == [[0, 0], [2, 2]]
+    assert json.loads(result.stdout)["ignored_pixels"] == 6
 
 
 def test_an_area_of_interest(plain_map: Path, houses: Path, classes: Path) -> None:
@@ -283,6 +325,17 @@ def test_a_picture_is_not_overwritten_unasked(class_map: Path, labels: Path, tmp
     assert picture.read_text() == "mine"
     assert run(class_map, "--labels", labels, "--plot", picture, "--overwrite").exit_code == 0
     assert picture.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_full_disk_is_said_in_a_line_after_the_table(class_map: Path, labels: Path, tmp_path: Path) -> None:
+    (tmp_path / "m.png.part").symlink_to("/dev/full")
+
+    result = run(class_map, "--labels", labels, "--plot", tmp_path / "m.png", "-q")
+
+    assert result.exit_code == 5
+    assert "mean IoU" in result.stdout
+    assert result.stderr.startswith(f"Error: {tmp_path / 'm.png'}: cannot be written (No space left")
+    assert "Hint: " in result.stderr
 
 
 def test_a_picture_is_a_png_in_a_folder_that_exists(class_map: Path, labels: Path, tmp_path: Path) -> None:

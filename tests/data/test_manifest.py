@@ -65,7 +65,7 @@ def test_without_values_the_attribute_holds_class_names(folder: Path) -> None:
     path = vectors(folder, 'attribute = "kind"')
 
     assert rules_of(path) == VectorRules(
-        attribute="kind", values={"background": 0, "building": 1, "road": 2}, unlabelled=None
+        attribute="kind", values={"background": 0, "building": 1, "road": 2}, ranked=False, unlabelled=None
     )
 
 

@@ -193,6 +193,39 @@ def test_labels_that_are_no_part_of_the_map_are_refused(
     assert caught.value.hint
 
 
+def vrt(path: Path, source: Path, transform: str) -> Path:
+    """A raster with a transform that GeoTIFF does not hold."""
+    with open_label_raster(source) as raster:
+        width, height = raster.grid.width, raster.grid.height
+    path.write_text(
+        f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}"><GeoTransform>{transform}</GeoTransform>'
+        '<VRTRasterBand dataType="Byte" band="1"><SimpleSource>'
+        f"<SourceFilename>{source}</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    return path
+
+
+def test_a_map_whose_pixels_have_no_area_is_refused(tmp_path: Path) -> None:
+    source = write_ids(tmp_path / "source.tif", random_ids(40, 50, seed=1), **NOWHERE)
+    labels = write_ids(tmp_path / "label.tif", random_ids(10, 10, seed=2), **DEGREES)
+    flat = vrt(tmp_path / "flat.vrt", source, "0, 0, 0, 0, 0, 0")
+
+    with pytest.raises(RasterError, match=r"flat\.vrt: its transform gives pixels no area") as caught:
+        evaluate_maps([Pair(flat, labels)], THREE)
+
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("west", ["nan", "inf"])
+def test_a_map_whose_transform_is_no_number_is_refused(tmp_path: Path, west: str) -> None:
+    source = write_ids(tmp_path / "source.tif", random_ids(40, 50, seed=1), **NOWHERE)
+    labels = write_ids(tmp_path / "label.tif", random_ids(10, 10, seed=2), **DEGREES)
+    lost = vrt(tmp_path / "lost.vrt", source, f"{west}, 1, 0, 0, 0, 1")
+
+    with pytest.raises(RasterError, match="no place on the ground"):
+        evaluate_maps([Pair(lost, labels)], THREE)
+
+
 def test_a_map_of_a_part_of_the_labels_is_refused(tmp_path: Path) -> None:
     class_map = write_ids(tmp_path / "map.tif", random_ids(10, 10, seed=1), **DEGREES)
     labels = write_ids(tmp_path / "label.tif", random_ids(40, 50, seed=2), **DEGREES)
@@ -303,6 +336,49 @@ def test_maps_of_other_classes_are_not_evaluated_together(tmp_path: Path) -> Non
         LabelError, match=r"other\.tif: has the classes class 0, class 1; .*one\.tif has red, green"
     ):
         evaluate_maps([Pair(one, one), Pair(other, other)])
+
+
+BACKWARDS = ClassTable(tuple(ClassInfo(i, c.name, c.color) for i, c in enumerate(reversed(THREE.classes))))
+
+
+@pytest.mark.parametrize("given", [None, THREE])
+def test_label_rasters_that_name_other_classes_are_refused(tmp_path: Path, given: ClassTable | None) -> None:
+    ids = random_ids(8, 8, seed=1)
+    class_map = (
+        write_map(tmp_path / "map.tif", ids)
+        if given is None
+        else write_ids(tmp_path / "map.tif", ids, **DEGREES)
+    )
+    labels = write_map(tmp_path / "labels.tif", ids, BACKWARDS)
+
+    with pytest.raises(LabelError) as caught:
+        evaluate_maps([Pair(class_map, labels)], given)
+
+    source = class_map if given is None else "the table of classes given"
+    assert str(caught.value) == f"{labels}: has the classes blue, green, red; {source} has red, green, blue"
+    assert "labels.tif.aux.xml" in str(caught.value.hint)
+
+
+def test_label_rasters_that_disagree_with_one_another_are_refused(tmp_path: Path) -> None:
+    ids = random_ids(8, 8, seed=1)
+    nameless = write_ids(tmp_path / "map.tif", ids, **DEGREES)
+    one, other = write_map(tmp_path / "one.tif", ids), write_map(tmp_path / "other.tif", ids, BACKWARDS)
+
+    with pytest.raises(LabelError, match=r"other\.tif: has the classes blue, green, red"):
+        evaluate_maps([Pair(nameless, one), Pair(nameless, other)])
+
+
+def test_a_map_that_names_other_classes_than_given_is_refused(tmp_path: Path) -> None:
+    path = write_map(tmp_path / "map.tif", random_ids(8, 8, seed=1), BACKWARDS)
+
+    with pytest.raises(LabelError, match="the table of classes given has red, green, blue"):
+        evaluate_maps([Pair(path, path)], THREE)
+
+
+def test_label_rasters_of_the_same_classes_are_fine(tmp_path: Path) -> None:
+    path = write_map(tmp_path / "map.tif", random_ids(8, 8, seed=1))
+
+    assert evaluate_maps([Pair(path, path)], THREE).scores.overall_accuracy == 1.0
 
 
 def test_without_names_there_are_as_many_classes_as_ids_need(tmp_path: Path) -> None:

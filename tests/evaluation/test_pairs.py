@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rsseg.errors import LabelError, OptionError, RasterError
-from rsseg.evaluation.pairs import Pair, is_vector, pair_up
+from rsseg.evaluation.pairs import Pair, pair_up
 
 
 def files(folder: Path, *names: str) -> list[Path]:
@@ -111,10 +111,3 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         pair_up([tmp_path / "gone.tif"], there)
     with pytest.raises(LabelError, match=r"gone\.tif: no such labels"):
         pair_up(there, [tmp_path / "gone.tif"])
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"), [("a.geojson", True), ("a.GPKG", True), ("a.tif", False), ("a", False)]
-)
-def test_the_ending_says_whether_labels_are_polygons(name: str, *, expected: bool) -> None:
-    assert is_vector(Path(name)) is expected

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from rsseg.classes import ClassInfo, ClassTable
-from rsseg.errors import OptionError
+from rsseg.errors import OptionError, ResourceError
 from rsseg.evaluation.confusion import Confusion
 from rsseg.evaluation.plot import write_confusion_plot
 from rsseg.evaluation.report import csv_text, table_text
@@ -204,3 +204,23 @@ def test_the_same_matrix_gives_the_same_picture(tmp_path: Path) -> None:
         write_confusion_plot(tmp_path / name, evaluation(FIRST, SECOND))
 
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize("name", [r"a $\x$ b", "$", "建物", "مبنى", "a\tb"])
+def test_any_name_of_a_class_can_be_drawn(name: str, tmp_path: Path) -> None:
+    found = evaluation(FIRST, SECOND)
+    classes = ClassTable((ClassInfo(0, name, "#000000"), *CLASSES.classes[1:]))
+
+    write_confusion_plot(tmp_path / "m.png", Evaluation(classes=classes, pairs=found.pairs))
+
+    assert (tmp_path / "m.png").stat().st_size > 1000
+
+
+def test_a_full_disk_is_one_error_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "m.png.part").symlink_to("/dev/full")
+
+    with pytest.raises(ResourceError, match=r"m\.png: cannot be written \(No space left") as caught:
+        write_confusion_plot(tmp_path / "m.png", evaluation(FIRST, SECOND))
+
+    assert caught.value.hint
+    assert not list(tmp_path.iterdir())

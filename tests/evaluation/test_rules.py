@@ -36,7 +36,7 @@ def test_of_more_classes_somebody_has_to_say_what_lies_between(classes: ClassTab
     assert "--unlabelled" in str(caught.value.hint)
 
 
-@pytest.mark.parametrize(("given", "expected"), [("ignore", None), ("road", 2), ("0", 0)])
+@pytest.mark.parametrize(("given", "expected"), [("ignore", 255), ("road", 2), ("0", 0)])
 def test_what_lies_between_can_be_said(given: str, expected: int | None) -> None:
     assert LabelRules(class_name="building", unlabelled=given).class_ids(THREE).unlabelled == expected
 
@@ -48,6 +48,20 @@ def test_values_of_an_attribute_keep_their_order_and_the_rest_is_ignored() -> No
 
     assert list(ids.values.items()) == [("street", 2), ("house", 1), ("hut", 1)]
     assert (ids.class_id, ids.unlabelled) == (None, None)
+
+
+@pytest.mark.parametrize("given", ["ignore", "255"])
+@pytest.mark.parametrize("classes", [THREE, None])
+def test_a_value_can_be_left_out(given: str, classes: ClassTable | None) -> None:
+    rules = LabelRules(attribute="kind", values={"None": given, "house": "1"})
+
+    assert rules.class_ids(classes).values == {"None": 255, "house": 1}
+
+
+def test_a_class_may_be_called_ignore() -> None:
+    table = ClassTable((ClassInfo(0, "ignore", "#000000"), ClassInfo(1, "building", "#FF0000")))
+
+    assert LabelRules(attribute="kind", values={"a": "ignore"}).class_ids(table).values == {"a": 0}
 
 
 def test_a_name_made_of_digits_is_a_name_first() -> None:

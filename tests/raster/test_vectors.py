@@ -16,6 +16,7 @@ from rasterio.transform import Affine
 
 from rsseg.errors import LabelError, OptionError
 from rsseg.raster import ControlPoint, Grid, LabelVector, open_label_vector
+from rsseg.raster.vectors import is_vector_file
 from rsseg.tiling import Window
 from tests.raster.make import write_geojson
 
@@ -126,6 +127,10 @@ def test_two_values_may_mean_one_class_with_their_own_priorities(tmp_path: Path)
 
     assert painted(open_label_vector(path, grid=GRID, attribute="kind", values=values)) == rectangle(
         1, 2, 2, 4, 4, elsewhere=255
+    )
+    values = {"house": 1, "tree": 2, "shed": 1}
+    assert painted(open_label_vector(path, grid=GRID, attribute="kind", values=values, ranked=False)) == (
+        rectangle(1, 2, 2, 4, 4, elsewhere=255)
     )
     values = {"shed": 1, "house": 1, "tree": 2}
     assert painted(open_label_vector(path, grid=GRID, attribute="kind", values=values)) == rectangle(
@@ -314,3 +319,32 @@ def test_polygons_none_of_which_can_be_placed_are_refused(tmp_path: Path) -> Non
 
     with pytest.raises(LabelError, match="none of its polygons meets the raster"):
         open_label_vector(path, grid=world, class_id=1)
+
+
+@pytest.mark.parametrize(("ranked", "top"), [(True, 2), (False, 1)])
+def test_priority_is_that_of_the_value_not_of_its_class(tmp_path: Path, top: int, *, ranked: bool) -> None:
+    features = [(box(2, 2, 4, 4), {"kind": kind}) for kind in ("b", "a")]
+    path = write_geojson(tmp_path / "v.geojson", features)
+
+    labels = open_label_vector(
+        path, grid=GRID, attribute="kind", values={"a": 1, "b": 2, "c": 1}, ranked=ranked
+    )
+
+    assert painted(labels) == rectangle(top, 2, 2, 4, 4, elsewhere=255)
+
+
+def test_an_image_whose_pixels_have_no_area_is_refused(tmp_path: Path) -> None:
+    path = write_geojson(tmp_path / "v.geojson", [(box(3, 3, 5, 5), {})])
+
+    with pytest.raises(LabelError, match="transform gives pixels no area") as caught:
+        open_label_vector(path, grid=Grid(8, 8, Affine(0, 0, 0, 0, 0, 0), GRID.crs), class_id=1)
+
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("a.geojson", True), ("a.GPKG", True), ("a.tif", False), ("a.asc", False), ("a", False)],
+)
+def test_the_ending_says_whether_labels_are_polygons(name: str, *, expected: bool) -> None:
+    assert is_vector_file(Path(name)) is expected
