@@ -60,7 +60,7 @@ def test_tiles_print_the_folder(tmp_path: Path) -> None:
         (["--size", "-5"], "size is -5 x -5 px"),
         (["--size", "10x0"], "size is 10 x 0 px"),
         (["--size", "big"], "'big' is neither a number nor of the form WIDTHxHEIGHT"),
-        (["--seed", "-1"], "seed is -1"),
+        (["--seed", "-1"], "-1 is not in the range"),
         (["--gsd", "9"], "gsd is 9.0 m"),
         (["--tiles", "0"], "tiles is 0"),
     ],

@@ -11,7 +11,6 @@ from rasterio.transform import from_origin
 
 from rsseg.data.scenes import CELL, DataSet, open_dataset, plan_dataset
 from rsseg.errors import LabelError, RasterError
-from rsseg.log import logger
 from rsseg.tiling import Window
 from tests.data.labelled import replace_label, square, write_classes, write_features, write_tiles
 from tests.making import random_pixels, write_raster
@@ -86,7 +85,6 @@ def test_vectors_are_labels_inside_their_area(tmp_path: Path) -> None:
 def test_features_that_are_not_used_are_mentioned(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logger, "propagate", True)  # commands switch it off
     point = {
         "type": "Feature",
         "properties": {},
@@ -154,7 +152,6 @@ def test_images_of_another_kind_are_named(tmp_path: Path) -> None:
 def test_a_scene_without_labels_is_left_out(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logger, "propagate", True)
     folder = write_tiles(tmp_path / "d", split=SPLIT)
     replace_label(folder, "a", np.full((40, 48), 255, np.uint8))
 
@@ -321,7 +318,6 @@ def test_bands_nobody_chose_are_counted(tmp_path: Path) -> None:
 def test_notes_of_the_reader_are_shown_once_and_not_for_thousands_of_tiles(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logger, "propagate", True)
     monkeypatch.setattr("rsseg.data.scenes.SHOWN_NOTES", 2)
     folder = write_tiles(tmp_path / "d", split=SPLIT, crs=None)
 

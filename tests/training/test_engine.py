@@ -14,7 +14,6 @@ import pytest
 import torch
 
 from rsseg.errors import InputError, LabelError, OptionError, ResourceError, WeightsError
-from rsseg.log import logger
 from rsseg.prediction.engine import predict_raster
 from rsseg.training import learner
 from rsseg.training.engine import Machine, TrainSummary, resume, train
@@ -328,7 +327,6 @@ def test_nothing_to_learn_or_to_score_is_no_success(
 def test_a_class_without_a_training_pixel_is_named(
     folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logger, "propagate", True)
     for name in "ab":
         replace_label(folder, name, np.full((40, 48), 1, np.uint8))
 
