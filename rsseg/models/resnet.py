@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -113,15 +112,6 @@ class ResNet(nn.Module):
             x = stage(x)
             features.append(x)
         return tuple(features)
-
-
-def adapt_stem(weight: Tensor, *, bands: int) -> Tensor:
-    """Turn the first convolution's weights for 3 bands (64, 3, 7, 7) into those for `bands` bands (64, B, 7, 7).
-
-    The filters are repeated cyclically and scaled by 3 / B, so that an image of equal bands gives what it gave.
-    """
-    cycle = torch.arange(bands, device=weight.device) % weight.shape[1]
-    return weight[:, cycle] * (weight.shape[1] / bands)
 
 
 def _conv(channels: int, out: int, *, kernel_size: int, stride: int = 1) -> nn.Conv2d:

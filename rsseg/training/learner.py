@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rsseg.errors import InputError, ResourceError
-from rsseg.prediction.forward import PRECISIONS, resolve_precision
+from rsseg.errors import InputError
+from rsseg.prediction.forward import PRECISIONS, memory_errors, resolve_precision
 from rsseg.preprocess import Scaling
 from rsseg.training.loader import Batch
 from rsseg.training.losses import segmentation_loss
@@ -89,17 +89,10 @@ class Learner:
             InputError: loss or gradient are not finite; the parameters are as before.
             ResourceError: memory does not hold the batch.
         """
-        try:
+        size = " x ".join(str(n) for n in batch.pixels.shape)
+        hint = "choose a smaller --batch-size or --window"
+        with memory_errors(f"learning from a batch of {size} values", hint=hint):
             return self._learn(batch, step)
-        except (RuntimeError, MemoryError) as err:  # on a CPU torch raises no class of its own
-            is_memory = isinstance(err, torch.OutOfMemoryError | MemoryError)
-            if not is_memory and "can't allocate memory" not in str(err):
-                raise
-            size = " x ".join(str(n) for n in batch.pixels.shape)
-            raise ResourceError(
-                f"{self._device}: not enough memory to learn from a batch of {size} values",
-                hint="choose a smaller --batch-size or --window",
-            ) from err
 
     def _learn(self, batch: Batch, step: int) -> float:
         options = self._options

@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rsseg.models.resnet import LAYOUTS, STRIDES, ResNet, adapt_stem
-from tests.models.making import filled, image
+from rsseg.models.resnet import LAYOUTS, STRIDES, ResNet
 
 PARAMETERS = {  # torchvision's, without fc
     "resnet18": 11_176_512,
@@ -55,34 +54,3 @@ def test_features_have_the_declared_channels_and_strides(name: str) -> None:
         (2, channels, 64 // stride, 96 // stride)
         for channels, stride in zip(encoder.channels, STRIDES, strict=True)
     ]
-
-
-@pytest.mark.parametrize("bands", [1, 2, 3, 4, 8])
-def test_an_adapted_stem_sees_equal_bands_as_it_saw_three(bands: int) -> None:
-    stem = image(64, 3, 7, 7)
-
-    adapted = adapt_stem(stem, bands=bands)
-
-    assert adapted.shape == (64, bands, 7, 7)
-    torch.testing.assert_close(adapted[:, 0], stem[:, 0] * 3 / bands)
-    if bands % 3 == 0 or bands == 3:
-        torch.testing.assert_close(adapted.sum(dim=1), stem.sum(dim=1))
-    if bands == 3:
-        assert torch.equal(adapted, stem)
-
-
-def test_an_adapted_stem_repeats_the_filters_cyclically() -> None:
-    stem = image(64, 3, 7, 7)
-
-    adapted = adapt_stem(stem, bands=4)
-
-    torch.testing.assert_close(adapted, stem[:, [0, 1, 2, 0]] * 0.75)
-
-
-def test_an_adapted_stem_loads() -> None:
-    encoder = filled(ResNet("resnet18", bands=4), dtype=torch.float32)
-    weights = filled(ResNet("resnet18", bands=3), dtype=torch.float32).state_dict()
-
-    weights["conv1.weight"] = adapt_stem(weights["conv1.weight"], bands=4)
-
-    encoder.load_state_dict(weights)

@@ -156,7 +156,7 @@ def test_memory_that_does_not_suffice_is_no_bug(error: Exception, monkeypatch: p
     monkeypatch.setattr(network.network, "forward", fail)
 
     with pytest.raises(
-        ResourceError, match="not enough memory to learn from a batch of 2 x 3 x 8 x 8"
+        ResourceError, match="not enough memory for learning from a batch of 2 x 3 x 8 x 8"
     ) as info:
         network.learn(batch(), 0)
 
