@@ -81,3 +81,7 @@ class BlockContext:
     def over_samples(self) -> BlockContext:
         """One context for all samples of a batch, as if they were parts of one image; N becomes 1."""
         return BlockContext(position=self.position.over_samples(), channel=self.channel.over_samples())
+
+
+AnyContext = Context | BlockContext
+"""The context of one attention module."""

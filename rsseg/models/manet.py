@@ -11,7 +11,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from rsseg.models.attention import ChannelAttention, KernelAttention
-from rsseg.models.blocks import AttentionBlock, AttentionUNet
+from rsseg.models.attention_unet import AttentionBlock, AttentionUNet
 from rsseg.models.context import BlockContext
 
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from rsseg.errors import OptionError
 from rsseg.models.attention import ChannelAttention, LinearAttention
-from rsseg.models.blocks import AttentionBlock, AttentionUNet, ConvUnit
+from rsseg.models.attention_unet import AttentionBlock, AttentionUNet
+from rsseg.models.blocks import ConvUnit
 from rsseg.models.context import BlockContext
 
 DROPOUT = 0.1

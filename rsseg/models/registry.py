@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -11,74 +11,114 @@ from typing import TYPE_CHECKING, Any
 from rsseg.errors import OptionError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from rsseg.models.network import Network
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a network costs with one encoder, three bands and six classes; the tests measure it again.
+
+    `parameters` of the training graph; `gmac` multiply-accumulates of one image of 512 x 512 pixels in eval mode, in
+    10^9; `reach` how many pixels around an aligned square of `stride` pixels its logits depend on when the context
+    of its attention is given, None where some attention always sees the whole tile.
+    """
+
+    parameters: int
+    gmac: float
+    reach: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkEntry:
     """What the rest of rsseg may know about a network without building it.
 
-    `network` is its class, as `module:name`. `encoders` is empty and `default_encoder` "" where a network has none;
-    its logits depend on how the input lies on a grid of `stride` pixels; `context_passes` counts the passes over an
-    image that the context of its attention takes (0: no attention; None: it cannot be taken, so tiles attend to
-    themselves).
+    `network` is its class, as `module:name`, and `options` what makes a variant of it. `sizes` holds a line for each
+    encoder; a network without a choice of encoders has the single key "", as its `default_encoder` is. Its logits
+    depend on how the input lies on a grid of `stride` pixels. `context_passes` counts the passes over an image that
+    the context of its attention takes (0: no attention; None: it cannot be taken, so tiles attend to themselves).
+    A batch in training holds at least `least_batch` samples. `side` is set where it takes no other input than squares
+    of that side.
     """
 
     name: str
     network: str
-    encoders: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    sizes: Mapping[str, Size]
     default_encoder: str = ""
     stride: int
     context_passes: int | None
+    least_batch: int = 1
+    side: int | None = None
     paper: str = ""
 
     @property
-    def build(self) -> Callable[..., nn.Module]:
+    def encoders(self) -> tuple[str, ...]:
+        """The encoders to choose from; empty where there is no choice."""
+        return tuple(name for name in self.sizes if name)
+
+    @property
+    def build(self) -> Callable[..., Network]:
         """The network's class."""
         module, _, name = self.network.partition(":")
-        network: Callable[..., nn.Module] = getattr(import_module(module), name)
+        network: Callable[..., Network] = getattr(import_module(module), name)
         return network
 
 
-_RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101")
-
-NETWORKS: dict[str, NetworkEntry] = {
-    "maresunet": NetworkEntry(
+_ENTRIES = (
+    NetworkEntry(
         name="maresunet",
         network="rsseg.models.maresunet:MAResUNet",
-        encoders=_RESNETS,
+        sizes={
+            "resnet18": Size(16_168_350, 19.04, None),
+            "resnet34": Size(26_276_510, 28.70, None),
+            "resnet50": Size(102_722_702, 105.56, None),
+            "resnet101": Size(121_714_830, 124.95, None),
+        },
         default_encoder="resnet34",
         stride=32,
         context_passes=1,
         paper="Li et al. 2022, MAResU-Net, IEEE GRSL 19, arXiv:2011.14302",
     ),
-    "manet": NetworkEntry(
+    NetworkEntry(
         name="manet",
         network="rsseg.models.manet:MANet",
-        encoders=_RESNETS,
+        sizes={
+            "resnet18": Size(11_986_590, 15.82, None),
+            "resnet34": Size(22_094_750, 25.48, None),
+            "resnet50": Size(35_860_622, 54.02, None),
+            "resnet101": Size(54_852_750, 73.41, None),
+        },
         default_encoder="resnet50",
         stride=32,
         context_passes=1,
         paper="Li et al. 2021, Multiattention Network, IEEE TGRS, arXiv:2009.02130",
     ),
-    "linear": NetworkEntry(name="linear", network="rsseg.models.linear:Linear", stride=1, context_passes=0),
-}
+    NetworkEntry(
+        name="linear",
+        network="rsseg.models.linear:Linear",
+        sizes={"": Size(24, 0.005, 0)},
+        stride=1,
+        context_passes=0,
+    ),
+)
+NETWORKS: dict[str, NetworkEntry] = {entry.name: entry for entry in _ENTRIES}
 
 
 def network_entry(name: str) -> NetworkEntry:
-    """Look a network up.
+    """Look a network up; an underscore stands for a hyphen.
 
     Raises:
         OptionError: there is none of that name.
     """
-    if name not in NETWORKS:
+    entry = NETWORKS.get(name.replace("_", "-"))
+    if entry is None:
         raise OptionError(f"{name}: unknown network", hint=f"known networks are: {', '.join(NETWORKS)}")
-    return NETWORKS[name]
+    return entry
 
 
 def build_network(
     architecture: str, *, encoder: str = "", bands: int = 3, classes: int, **options: Any
-) -> nn.Module:
+) -> Network:
     """Build an untrained network: `network(x)` takes (N, bands, H, W) to logits (N, classes, H, W), any H and W.
 
     Args:
@@ -100,7 +140,7 @@ def build_network(
     elif encoder:
         raise OptionError(f"{architecture}: has no encoder, found {encoder}", hint="leave the encoder out")
     _check_options(entry, options)
-    return entry.build(bands=bands, classes=classes, **options)
+    return entry.build(bands=bands, classes=classes, **{**entry.options, **options})
 
 
 def _check_encoder(entry: NetworkEntry, encoder: str) -> str:

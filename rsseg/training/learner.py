@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rsseg.errors import InputError
+from rsseg.models.network import Logits, Network
 from rsseg.prediction.forward import PRECISIONS, memory_errors, resolve_precision
 from rsseg.preprocess import Scaling
 from rsseg.training.loader import Batch
@@ -50,7 +51,7 @@ class Learner:
 
     def __init__(
         self,
-        network: nn.Module,
+        network: Network,
         scaling: Scaling,
         *,
         options: TrainOptions,
@@ -115,8 +116,8 @@ class Learner:
         labels = torch.from_numpy(batch.labels).to(self._device, torch.int64)
         x = self._lit(batch).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
-            logits = self.network.train()(x)
-        return segmentation_loss(logits, labels, dice=self._options.dice)
+            logits: Logits = self.network.train()(x)
+        return segmentation_loss(logits.main, labels, dice=self._options.dice)
 
     def _lit(self, batch: Batch) -> Tensor:
         """Scaled pixels in the light that was drawn for each sample; invalid ones stay 0."""

@@ -24,6 +24,7 @@ from rsseg.data.scenes import DataSet
 from rsseg.errors import LabelError
 from rsseg.evaluation.scores import Scores
 from rsseg.log import logger
+from rsseg.models.network import Network
 from rsseg.models.registry import network_entry
 from rsseg.prediction.forward import Forward, resolve_device
 from rsseg.training.checkpoint import Checkpoint, save_checkpoint
@@ -75,7 +76,7 @@ class Session:
         sampler: Sampler,
         card: WeightCard,
         *,
-        network: torch.nn.Module,
+        network: Network,
         config: dict[str, Any],
         facts: Mapping[str, str],
         options: TrainOptions,

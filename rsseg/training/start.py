@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from rsseg.data.augment import JitterOptions
 from rsseg.data.samplers import SampleOptions, Sampler
@@ -19,6 +18,7 @@ from rsseg.data.scenes import DataSet, open_dataset, plan_dataset
 from rsseg.data.statistics import plan_scaling
 from rsseg.errors import OptionError, WeightsError
 from rsseg.log import logger
+from rsseg.models.network import Network
 from rsseg.models.registry import network_entry
 from rsseg.raster import gdal_env
 from rsseg.tiling.plan import check_tile
@@ -91,7 +91,7 @@ def plan_card(dataset: DataSet, sampler: Sampler, options: TrainOptions) -> Weig
     )
 
 
-def start_network(card: WeightCard, options: TrainOptions) -> nn.Module:
+def start_network(card: WeightCard, options: TrainOptions) -> Network:
     """Build the network of a card: untrained, or with the weights to start from."""
     if options.weights:
         return load_weights(options.weights).network

@@ -15,7 +15,7 @@ from rsseg.errors import RssegError, WeightsError
 from rsseg.preprocess import Scaling
 
 if TYPE_CHECKING:
-    from torch import nn
+    from rsseg.models.network import Network
 
 CARD_FORMAT = 1
 
@@ -125,7 +125,7 @@ def with_scores(card: WeightCard, scores: Mapping[str, float]) -> WeightCard:
     return replace(card, scores=dict(scores))
 
 
-def build_from_card(card: WeightCard) -> nn.Module:
+def build_from_card(card: WeightCard) -> Network:
     """Build the network that a card describes, in the default initialisation.
 
     Raises:
@@ -144,7 +144,7 @@ def build_from_card(card: WeightCard) -> nn.Module:
     )
 
 
-def init_weights(card: WeightCard, *, seed: int) -> nn.Module:
+def init_weights(card: WeightCard, *, seed: int) -> Network:
     """Build the card's network with untrained weights that depend on nothing but the seed."""
     import torch
 

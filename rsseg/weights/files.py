@@ -16,7 +16,9 @@ from rsseg.weights.card import WeightCard, build_from_card
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
+    from torch import Tensor
+
+    from rsseg.models.network import Network
 
 CARD_KEY = "rsseg_card"
 
@@ -25,15 +27,13 @@ CARD_KEY = "rsseg_card"
 class Weights:
     """Loaded weights: the network in eval mode, its card, the name it was asked for by, the file's hash."""
 
-    network: nn.Module
+    network: Network
     card: WeightCard
     name: str
     sha256: str
 
 
-def save_weights(
-    path: Path, network: nn.Module, card: WeightCard, *, dtype: torch.dtype | None = None
-) -> None:
+def save_weights(path: Path, network: Network, card: WeightCard, *, dtype: torch.dtype | None = None) -> None:
     """Write weights; the file appears complete or not at all.
 
     Args:
@@ -123,7 +123,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
 
 
-def _build(card: WeightCard, path: Path) -> nn.Module:
+def _build(card: WeightCard, path: Path) -> Network:
     import torch
 
     try:
@@ -133,7 +133,7 @@ def _build(card: WeightCard, path: Path) -> nn.Module:
         raise WeightsError(f"{path}: {err}", hint=err.hint) from err
 
 
-def _check_fit(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+def _check_fit(network: Network, tensors: Mapping[str, Tensor], path: Path) -> None:
     expected = {name: tuple(t.shape) for name, t in network.state_dict().items()}
     found = {name: tuple(t.shape) for name, t in tensors.items()}
     missing, extra = expected.keys() - found.keys(), found.keys() - expected.keys()

@@ -14,7 +14,7 @@ from rsseg.weights.card import WeightCard
 from rsseg.weights.files import Weights, file_sha256, load_file, read_card
 
 if TYPE_CHECKING:
-    from torch import nn
+    from rsseg.models.network import Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ def load_weights(name_or_path: str) -> Weights:
     return load_file(find_weights(name_or_path), name=Path(name_or_path).stem)
 
 
-def load_network(name_or_path: str) -> nn.Module:
+def load_network(name_or_path: str) -> Network:
     """The network alone, in eval mode: float32 (N, bands, H, W), already scaled, to logits (N, classes, H, W).
 
     Raises:

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rsseg.models.registry import build_network
+from rsseg.models.network import Network
+from rsseg.models.registry import build_network, network_entry
 from tests.models.published import normal, weight_rule
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -29,9 +30,9 @@ def filled(module: Module, *, dtype: torch.dtype = torch.float64) -> Module:
 
 def network(
     architecture: str, *, bands: int = 3, classes: int = 4, dtype: torch.dtype = torch.float32, **options: Any
-) -> nn.Module:
+) -> Network:
     """A network with seeded weights on the smallest encoder."""
-    encoder = "" if architecture == "linear" else "resnet18"
+    encoder = next(iter(network_entry(architecture).sizes))
     return filled(
         build_network(architecture, encoder=encoder, bands=bands, classes=classes, **options), dtype=dtype
     )

@@ -1,14 +1,10 @@
-"""The published networks: their parameters' names in our words, and the rule that makes the fixtures' weights.
-
-Names: `encoderK.B.*` are torchvision's `layerK.B.*`; the rest is the map below.
-"""
+"""The fixtures of the published networks: what they describe, and the rule that makes their weights."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -20,51 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.shared import shared_folder
-
-_RENAMES = (
-    (r"^firstconv\.", "encoder.conv1."),
-    (r"^firstbn\.", "encoder.bn1."),
-    (r"^encoder([1-4])\.", r"encoder.layer\1."),
-    (r"\bPAM\.", "position."),
-    (r"\bCAM\.", "channel."),
-    (r"\b(query|key|value)_conv\.", r"\1."),
-    (r"\bgamma$", "scale"),
-    (r"\bconv1\.0\.", "mix.conv."),
-    (r"\bconv2P\.1\.0\.", "position_out.conv."),
-    (r"\bconv2C\.1\.0\.", "channel_out.conv."),
-    (r"\bconv3\.1\.0\.", "out.conv."),
-    (r"^finaldeconv1\.", "head.upsample.conv."),
-    (r"^finalconv2\.", "head.refine.conv."),
-    (r"^finalconv3\.", "head.classify."),
-)
-_DECODER = {
-    "conv1": "reduce.conv",
-    "norm1": "reduce.norm",
-    "deconv2": "upsample.conv",
-    "norm2": "upsample.norm",
-    "conv3": "expand.conv",
-    "norm3": "expand.norm",
-}
-
-
-def our_name(published: str) -> str:
-    """Our name of a tensor of the published MAResU-Net, MANet or one of their modules."""
-    name = published
-    for pattern, ours in (*_RENAMES, *_decoder_renames(prefix=r"(decoder[1-4]\.)")):
-        name = re.sub(pattern, ours, name)
-    return name
-
-
-def our_decoder_name(published: str) -> str:
-    """Our name of a tensor of a published decoder block on its own."""
-    name = published
-    for pattern, ours in _decoder_renames(prefix="()"):
-        name = re.sub(pattern, ours, name)
-    return name
-
-
-def _decoder_renames(*, prefix: str) -> list[tuple[str, str]]:
-    return [(rf"^{prefix}{published}\.", rf"\1{ours}.") for published, ours in _DECODER.items()]
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rsseg.models.attention import ChannelAttention, KernelAttention, LinearAttention
-from rsseg.models.blocks import DecoderBlock
+from rsseg.models.attention_unet import DecoderBlock
 from rsseg.models.manet import MANetAttention
 from rsseg.models.maresunet import MAResUNetAttention
 from rsseg.models.registry import build_network
+from rsseg.weights.published import DECODER_BLOCK, PUBLISHED, PublishedNames
 from tests.conftest import PARITY
 from tests.models.published import (
     Fixture,
     case_inputs,
     module_fixture,
     network_fixture,
-    our_decoder_name,
-    our_name,
     published_weights,
 )
 
@@ -55,7 +54,8 @@ def loaded(request: pytest.FixtureRequest) -> Iterator[tuple[Fixture, nn.Module]
         network = build_network(
             about["family"], encoder=about["encoder"], bands=about["bands"], classes=about["classes"]
         )
-    weights = {our_name(name): value for name, value in published_weights(about).items()}
+    names = PUBLISHED[about["family"]]
+    weights = {names.ours(name): value for name, value in published_weights(about).items()}
     network.load_state_dict(weights, assign=True)
     yield fixture, network.eval()
 
@@ -87,10 +87,10 @@ def test_a_module_gives_the_published_output_and_gradients(
     name: str, dtype: torch.dtype, record_property: Callable[[str, object], None]
 ) -> None:
     fixture = module_fixture(name)
-    rename = our_decoder_name if "decoder" in name else our_name
+    names = PublishedNames(renames=DECODER_BLOCK) if "decoder" in name else PUBLISHED["maresunet"]
     module = MODULES[name]().to(dtype)
     weights = published_weights(fixture.description)
-    module.load_state_dict({rename(n): value for n, value in weights.items()})
+    module.load_state_dict({names.ours(n): value for n, value in weights.items()})
     module.eval()
 
     for case_name, case in fixture.cases.items():
@@ -108,15 +108,15 @@ def test_a_module_gives_the_published_output_and_gradients(
             record_property(PARITY, _line(f"{name} {case_name} {array}", dtype, error, tolerance))
             assert error <= tolerance
         _check_gradient_norms(
-            module, case["param_grad_l2"], rename=rename, rtol=1e-4 if dtype == torch.float32 else 1e-8
+            module, case["param_grad_l2"], names=names, rtol=1e-4 if dtype == torch.float32 else 1e-8
         )
 
 
 def _check_gradient_norms(
-    module: nn.Module, expected: dict[str, float], *, rename: Callable[[str], str], rtol: float
+    module: nn.Module, expected: dict[str, float], *, names: PublishedNames, rtol: float
 ) -> None:
     norms = {name: float(p.grad.norm()) for name, p in module.named_parameters() if p.grad is not None}
-    assert norms == pytest.approx({rename(name): norm for name, norm in expected.items()}, rel=rtol)
+    assert norms == pytest.approx({names.ours(name): norm for name, norm in expected.items()}, rel=rtol)
 
 
 def _worst(found: Tensor, expected: NDArray[np.float32]) -> float:
