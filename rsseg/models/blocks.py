@@ -29,6 +29,11 @@ def conv_unit(channels: int, out: int, kernel_size: int, *, stride: int = 1) -> 
     )
 
 
+def enlarge(x: Tensor, *, like: Tensor) -> Tensor:
+    """Repeat positions (nearest neighbour) until a map is as high and wide as `like`."""
+    return functional.interpolate(x, size=like.shape[2:], mode="nearest")
+
+
 class ConvHead(nn.Module):
     """A 3 x 3 unit, dropout of whole channels if wanted, a 1 x 1 convolution: (N, C, H, W) to (N, out, H, W)."""
 

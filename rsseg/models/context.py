@@ -1,9 +1,9 @@
 """What attention needs from everywhere: sums over positions that add up over tiles.
 
 A context is taken by `summarise` and used by `attend`; between the two it may be added to the contexts of other
-tiles, in any number, because every entry is a sum over positions or a count of them.
+tiles, in any number, because every entry is a sum over positions, a maximum over them or a count of them.
 
-Shapes: N samples, C channels, K key channels. `positions` (N,) int64 counts what was summed.
+Shapes: N samples, C channels, K key channels, W columns. `positions` (N,) int64 counts what was summed.
 """
 
 from __future__ import annotations
@@ -66,6 +66,67 @@ class ChannelContext(Context):
     """For channel attention: the Gram matrix `gram` (N, C, C), the sum of x x^T."""
 
     gram: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelLinearContext(Context):
+    """For linear channel attention: `gram` (N, C, C) and `total` (N, C).
+
+    Of the corrected form they are the sums of x x^T and of x. Of the published form, with u = x / |x| at every
+    position, they are the sums of x u^T and of u times the sum of u's entries (plus an epsilon).
+    """
+
+    gram: Tensor
+    total: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanContext(Context):
+    """For a global average: `total` (N, C), the sum of x."""
+
+    total: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateContext(Context):
+    """For a channel gate: `total` (N, C), the sum of x, and `peak` (N, C), its maximum, -inf over no positions."""
+
+    total: Tensor
+    peak: Tensor
+
+    def __add__(self, other: Self) -> Self:
+        """Merge two contexts: the larger of the peaks, the sum of the rest."""
+        peak = torch.maximum(self.peak.double(), other.peak.double())
+        return replace(super().__add__(other), peak=peak)
+
+    def sums(self) -> dict[str, Tensor]:
+        """The sums by name, without the count and the peak."""
+        return {"total": self.total}
+
+    def over_samples(self) -> Self:
+        """One context for all samples of a batch, as if they were parts of one image; N becomes 1."""
+        return replace(super().over_samples(), peak=self.peak.double().amax(dim=0, keepdim=True))
+
+    def to(self, dtype: torch.dtype) -> Self:
+        """The same with sums and peaks of another type; the count stays int64."""
+        return replace(super().to(dtype), peak=self.peak.to(dtype))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StripContext(Context):
+    """For strip attention: `queries` (N, K, W) and `values` (N, C, W), summed over the rows of every column.
+
+    `positions` is (N, W): every column has a count of its own. Contexts add where they are of the same columns, so
+    an image may be cut into an upper and a lower part, but not into a left and a right one.
+    """
+
+    queries: Tensor
+    values: Tensor
+
+    def mean(self) -> Self:
+        """The averages in the place of the sums; 0 in columns where no position was counted."""
+        count = self.positions.clamp_min(1).unsqueeze(1)  # (N, 1, W)
+        return self._with_sums(lambda total: total / count)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 class Size:
     """What a network costs with one encoder, three bands and six classes; the tests measure it again.
 
-    `parameters` of the training graph; `gmac` multiply-accumulates of one image of 512 x 512 pixels in eval mode, in
-    10^9; `reach` how many pixels around an aligned square of `stride` pixels its logits depend on when the context
-    of its attention is given, None where some attention always sees the whole tile.
+    `parameters` of the training graph; `gmac` multiply-accumulates in eval mode of one image of 512 x 512 pixels
+    (of its `side`, where a network takes no other), in 10^9; `reach` how many pixels around an aligned square of
+    `stride` pixels its logits depend on when the context of its attention is given, None where some attention always
+    sees the whole tile.
     """
 
     parameters: int
@@ -69,10 +70,10 @@ _ENTRIES = (
         name="maresunet",
         network="rsseg.models.maresunet:MAResUNet",
         sizes={
-            "resnet18": Size(16_168_350, 19.04, None),
-            "resnet34": Size(26_276_510, 28.70, None),
-            "resnet50": Size(102_722_702, 105.56, None),
-            "resnet101": Size(121_714_830, 124.95, None),
+            "resnet18": Size(16_168_350, 19.04, 282),
+            "resnet34": Size(26_276_510, 28.70, 514),
+            "resnet50": Size(102_722_702, 105.56, 278),
+            "resnet101": Size(121_714_830, 124.95, 550),
         },
         default_encoder="resnet34",
         stride=32,
@@ -83,15 +84,79 @@ _ENTRIES = (
         name="manet",
         network="rsseg.models.manet:MANet",
         sizes={
-            "resnet18": Size(11_986_590, 15.82, None),
-            "resnet34": Size(22_094_750, 25.48, None),
-            "resnet50": Size(35_860_622, 54.02, None),
-            "resnet101": Size(54_852_750, 73.41, None),
+            "resnet18": Size(11_986_590, 15.82, 250),
+            "resnet34": Size(22_094_750, 25.48, 482),
+            "resnet50": Size(35_860_622, 54.02, 246),
+            "resnet101": Size(54_852_750, 73.41, 518),
         },
         default_encoder="resnet50",
         stride=32,
         context_passes=1,
         paper="Li et al. 2021, Multiattention Network, IEEE TGRS, arXiv:2009.02130",
+    ),
+    NetworkEntry(
+        name="abcnet",
+        network="rsseg.models.abcnet:ABCNet",
+        sizes={
+            "resnet18": Size(13_666_563, 15.61, 281),
+            "resnet34": Size(23_774_723, 25.27, 513),
+            "resnet50": Size(28_848_899, 28.85, 277),
+            "resnet101": Size(47_841_027, 48.24, 549),
+        },
+        default_encoder="resnet18",
+        stride=32,
+        context_passes=2,
+        least_batch=2,
+        paper="Li et al. 2021, ABCNet, ISPRS J. P&RS 181, arXiv:2102.02531",
+    ),
+    NetworkEntry(
+        name="attanet",
+        network="rsseg.models.attanet:AttaNet",
+        sizes={
+            "resnet18": Size(12_786_240, 11.41, None),
+            "resnet34": Size(22_894_400, 21.08, None),
+            "resnet50": Size(28_189_760, 24.85, None),
+            "resnet101": Size(47_181_888, 44.25, None),
+        },
+        default_encoder="resnet18",
+        stride=32,
+        context_passes=None,
+        least_batch=2,
+        paper="Song et al. 2021, AttaNet, AAAI, arXiv:2103.05930",
+    ),
+    NetworkEntry(
+        name="attanet-light",
+        network="rsseg.models.attanet:AttaNetLight",
+        sizes={"": Size(1_002_272, 2.70, None)},
+        stride=16,
+        context_passes=None,
+        least_batch=2,
+        paper="Song et al. 2021, AttaNet, AAAI, arXiv:2103.05930",
+    ),
+    NetworkEntry(
+        name="macunet",
+        network="rsseg.models.macunet:MACUNet",
+        sizes={"": Size(5_151_734, 29.41, 122)},
+        stride=16,
+        context_passes=4,
+        paper="Li et al. 2022, MACU-Net, IEEE GRSL 19, doi:10.1109/LGRS.2021.3052886",
+    ),
+    NetworkEntry(
+        name="maskattn-unet",
+        network="rsseg.models.maskattn_unet:MaskAttnUNet",
+        sizes={"": Size(22_757_836, 2049.56, None)},
+        stride=8,
+        context_passes=None,
+        paper="MaskAttn-UNet 2025, arXiv:2503.10686",
+    ),
+    NetworkEntry(
+        name="maskattn-unet-published",
+        network="rsseg.models.maskattn_unet:PublishedMaskAttnUNet",
+        sizes={"": Size(24_681_042, 67.95, None)},
+        stride=8,
+        context_passes=None,
+        side=128,
+        paper="MaskAttn-UNet 2025, arXiv:2503.10686",
     ),
     NetworkEntry(
         name="linear",
@@ -135,20 +200,26 @@ def build_network(
     for what, size in {"bands": bands, "classes": classes}.items():
         if size < 1:
             raise OptionError(f"{architecture}: {what} is {size}; it must be at least 1")
-    if entry.encoders:
-        options["encoder"] = _check_encoder(entry, encoder or entry.default_encoder)
-    elif encoder:
-        raise OptionError(f"{architecture}: has no encoder, found {encoder}", hint="leave the encoder out")
+    chosen = check_encoder(entry, encoder)
+    if chosen:
+        options["encoder"] = chosen
     _check_options(entry, options)
     return entry.build(bands=bands, classes=classes, **{**entry.options, **options})
 
 
-def _check_encoder(entry: NetworkEntry, encoder: str) -> str:
-    if encoder not in entry.encoders:
+def check_encoder(entry: NetworkEntry, encoder: str) -> str:
+    """The encoder that a network is built with: its default for "", which is "" where there is no choice.
+
+    Raises:
+        OptionError: it has no such encoder.
+    """
+    if encoder and not entry.encoders:
+        raise OptionError(f"{entry.name}: has no encoder, found {encoder}", hint="leave the encoder out")
+    if encoder and encoder not in entry.encoders:
         raise OptionError(
             f"{entry.name}: unknown encoder {encoder}", hint=f"its encoders are: {', '.join(entry.encoders)}"
         )
-    return encoder
+    return encoder or entry.default_encoder
 
 
 def _check_options(entry: NetworkEntry, options: dict[str, Any]) -> None:

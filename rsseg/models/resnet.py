@@ -8,8 +8,11 @@ Shapes: N samples, B bands, C channels, H rows, W columns.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -81,6 +84,31 @@ LAYOUTS = {
     "resnet50": Layout(Bottleneck, (3, 4, 6, 3)),
     "resnet101": Layout(Bottleneck, (3, 4, 23, 3)),
 }
+
+
+def layout_name(names: Iterable[str]) -> str | None:
+    """The key of `LAYOUTS` that names of parameters belong to, whatever stands before them; None if they fit none."""
+    found = [match for name in names if (match := _BLOCK_CONV.search(name))]
+    depths = tuple(
+        max((int(m["block"]) + 1 for m in found if m["stage"] == stage), default=0) for stage in "1234"
+    )
+    block = Bottleneck if any(m["conv"] == "3" for m in found) else BasicBlock
+    return next(
+        (name for name, layout in LAYOUTS.items() if (layout.block, layout.depths) == (block, depths)), None
+    )
+
+
+_BLOCK_CONV = re.compile(r"(?:^|\.)layer(?P<stage>[1-4])\.(?P<block>\d+)\.conv(?P<conv>[123])\.weight$")
+
+
+def repeat_bands(filters: Tensor, *, bands: int) -> Tensor:
+    """Adapt filters (C, B, K, K) of a first convolution to another number of bands.
+
+    The B bands are repeated in turn and weighed by B / `bands`, so that sums over bands keep their size. For B bands
+    the filters stay as they are.
+    """
+    found = filters.shape[1]
+    return filters[:, torch.arange(bands) % found] * (found / bands)
 
 
 class ResNet(nn.Module):

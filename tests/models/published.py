@@ -105,3 +105,23 @@ def case_inputs(case: Mapping[str, Any]) -> list[Tensor]:
         torch.from_numpy((case["input_scale"] * normal(seed, tuple(shape))).astype(np.float32))
         for shape, seed in zip(shapes, seeds, strict=True)
     ]
+
+
+def mask_bits(seed: int, *shape: int) -> Tensor:
+    """The mask (N, H, W) of a case, True where a key is active."""
+    return torch.from_numpy(np.random.Generator(np.random.PCG64(seed)).integers(0, 2, size=shape) == 1)
+
+
+FLOAT64_TOLERANCE = 1e-6
+"""Absolute, for numbers around 1: the stored values are rounded to float32."""
+
+
+def worst_error(found: Tensor, expected: NDArray[np.float32]) -> float:
+    """The largest absolute difference."""
+    return float(np.abs(found.double().numpy() - expected).max())
+
+
+def parity_line(what: str, dtype: torch.dtype, *, error: float, tolerance: float) -> str:
+    """A line of the table that `tests/conftest.py` shows at the end of a run."""
+    kind = str(dtype).removeprefix("torch.")
+    return f"{what:48} {kind}  {error:8.1e}  {tolerance:8.1e}  {error / tolerance:6.3f}"

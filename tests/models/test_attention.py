@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -8,22 +10,59 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rsseg.models.attention import ChannelAttention, KernelAttention, LinearAttention
+from rsseg.errors import OptionError
+from rsseg.models.attention import (
+    ChannelAttention,
+    ChannelGate,
+    ChannelLinearAttention,
+    DotProductAttention,
+    GlobalMean,
+    KernelAttention,
+    LinearAttention,
+    StripAttention,
+)
+from rsseg.models.context import Context
 from rsseg.models.manet import MANetAttention
 from rsseg.models.maresunet import MAResUNetAttention
 from tests import oracles
 from tests.models.making import filled, image
 
-POSITION: dict[str, Callable[[int], LinearAttention | KernelAttention]] = {
+Define = Callable[..., Tensor]
+
+POSITION: dict[str, tuple[Callable[..., Any], Define]] = {
+    "linear": (LinearAttention, oracles.linear_attention),
+    "kernel": (KernelAttention, oracles.kernel_attention),
+    "dot product": (DotProductAttention, oracles.dot_product_attention),
+}
+CHANNEL: dict[str, tuple[Callable[[], Any], Define]] = {
+    "softmax": (ChannelAttention, oracles.channel_attention),
+    "softmax, scaled energy": (
+        lambda: ChannelAttention(energy_positions=3.5),
+        lambda x: oracles.channel_attention(x, energy_positions=3.5),
+    ),
+    "linear": (ChannelLinearAttention, oracles.channel_linear_attention),
+    "linear, published": (
+        lambda: ChannelLinearAttention(form="published"),
+        oracles.published_channel_linear_attention,
+    ),
+}
+RESIDUAL: dict[str, Callable[[int], Any]] = {
     "linear": LinearAttention,
     "kernel": KernelAttention,
-}
-SINGLE: dict[str, Callable[[int], Any]] = {
-    **POSITION,
     "channel": lambda _: ChannelAttention(),
     "channel, scaled energy": lambda _: ChannelAttention(energy_positions=9.0),
+    "channel, linear": lambda _: ChannelLinearAttention(),
+    "channel, linear, published": lambda _: ChannelLinearAttention(form="published"),
+    "strip": lambda channels: StripAttention(channels, key_channels=16),
+}
+"""Attention in two steps that adds its result to its input."""
+TWO_STEPS: dict[str, Callable[[int], Any]] = {
+    **RESIDUAL,
+    "linear, no residual": lambda channels: LinearAttention(channels, residual=False),
+    "gate": lambda channels: ChannelGate(channels, 32),
 }
 BLOCKS: dict[str, Callable[[int], MANetAttention | MAResUNetAttention]] = {
     "maresunet": MAResUNetAttention,
@@ -35,58 +74,151 @@ SHAPES = [(2, 16, 1, 1), (1, 24, 1, 9), (3, 32, 5, 7), (1, 64, 12, 4)]
 seeds = st.integers(0, 2**31)
 
 
+@pytest.mark.parametrize("residual", [True, False])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", POSITION)
-def test_position_attention_is_its_quadratic_definition(name: str, shape: tuple[int, int, int, int]) -> None:
-    module = filled(POSITION[name](shape[1]))
+def test_position_attention_is_its_quadratic_definition(
+    name: str, shape: tuple[int, int, int, int], residual: bool
+) -> None:
+    build, define = POSITION[name]
+    module = filled(build(shape[1], residual=residual))
     x = image(*shape, dtype=torch.float64)
-    define = {"linear": oracles.linear_attention, "kernel": oracles.kernel_attention}[name]
 
     found = module(x)
 
     parts = (conv(x).flatten(2) for conv in (module.query, module.key, module.value))
-    expected = x + module.scale * define(*parts).view(shape)
+    expected = module.scale * define(*parts).view(shape) + (x if residual else 0)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("energy_positions", [None, 3.5])
-def test_channel_attention_is_its_definition(
-    energy_positions: float | None, shape: tuple[int, int, int, int]
-) -> None:
-    module = filled(ChannelAttention(energy_positions=energy_positions))
+@pytest.mark.parametrize("name", CHANNEL)
+def test_channel_attention_is_its_definition(name: str, shape: tuple[int, int, int, int]) -> None:
+    build, define = CHANNEL[name]
+    module = filled(build())
     x = image(*shape, dtype=torch.float64)
 
     found = module(x)
 
-    mixed = oracles.channel_attention(x.flatten(2), energy_positions=energy_positions)
-    torch.testing.assert_close(found, x + module.scale * mixed.view(shape), rtol=0, atol=1e-12)
+    expected = x + module.scale * define(x.flatten(2)).view(shape)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
-@settings(max_examples=20, deadline=None)
-@given(height=st.integers(1, 6), width=st.integers(2, 6), cut=st.integers(1, 5), seed=seeds)
-@pytest.mark.parametrize("name", SINGLE)
-def test_contexts_of_two_parts_add_up_to_the_whole(
-    name: str, height: int, width: int, cut: int, seed: int
-) -> None:
-    module = filled(SINGLE[name](16))
-    x = image(2, 16, height, width, seed=seed, dtype=torch.float64)
-    cut = min(cut, width - 1)
+def test_channel_linear_attention_has_no_other_form() -> None:
+    with pytest.raises(OptionError, match="form is 'original'"):
+        ChannelLinearAttention(form="original")  # type: ignore[arg-type]
 
-    parts = module.summarise(x[..., :cut]) + module.summarise(x[..., cut:])
 
-    whole = module.summarise(x)
-    assert torch.equal(parts.positions, whole.positions)
-    for key, value in whole.sums().items():
-        torch.testing.assert_close(parts.sums()[key], value, rtol=0, atol=1e-10)
-    torch.testing.assert_close(module.attend(x, parts), module(x), rtol=0, atol=1e-10)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_strip_attention_is_its_definition(shape: tuple[int, int, int, int]) -> None:
+    module = filled(StripAttention(shape[1], key_channels=8))
+    x = image(*shape, dtype=torch.float64)
+
+    found = module(x)
+
+    samples = zip(module.query(x), module.key(x), module.value(x), strict=True)
+    expected = x + torch.stack([oracles.strip_attention(*sample) for sample in samples])
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
 @settings(max_examples=20, deadline=None)
 @given(bits=st.lists(st.booleans(), min_size=12, max_size=12).filter(any), seed=seeds)
-@pytest.mark.parametrize("name", SINGLE)
+def test_strip_attention_averages_the_valid_rows_and_leaves_out_columns_without_any(
+    bits: list[bool], seed: int
+) -> None:
+    module = filled(StripAttention(16, key_channels=8))
+    x = image(1, 16, 3, 4, seed=seed, dtype=torch.float64)
+    valid = torch.tensor(bits).view(1, 3, 4)
+
+    found = module.attend(x, module.summarise(x, valid))
+
+    parts = (unit(x)[0] for unit in (module.query, module.key, module.value))
+    torch.testing.assert_close(found[0], x[0] + oracles.strip_attention(*parts, valid[0]), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_gate_weighs_channels_by_their_average_and_their_maximum(shape: tuple[int, int, int, int]) -> None:
+    module = filled(ChannelGate(shape[1], 32))
+    x = image(*shape, dtype=torch.float64)
+
+    found = module(x)
+
+    reduced = module.reduce(x)
+    average = module.average_out(module.average_in(functional.adaptive_avg_pool2d(reduced, 1)).relu())
+    peak = module.peak_out(module.peak_in(functional.adaptive_max_pool2d(reduced, 1)).relu())
+    torch.testing.assert_close(found, reduced * (average + peak).sigmoid(), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_global_mean_is_the_average_of_what_is_valid(shape: tuple[int, int, int, int]) -> None:
+    module = GlobalMean()
+    x = image(*shape, dtype=torch.float64)
+    valid = torch.arange(math.prod(shape) // shape[1]).view(shape[0], *shape[2:]) % 3 == 0
+
+    found = module.attend(module.summarise(x, valid) + module.summarise(x, valid))
+
+    means = [sample[:, kept].mean(dim=1) for sample, kept in zip(x, valid, strict=True) if kept.any()]
+    torch.testing.assert_close(found[valid.flatten(1).any(dim=1), :, 0, 0], torch.stack(means))
+    torch.testing.assert_close(module(x), x.mean(dim=(2, 3), keepdim=True))
+    assert torch.equal(module.attend(module.summarise(x, valid & False)), torch.zeros_like(found))
+
+
+def test_the_global_mean_adds_up_in_float32() -> None:
+    x = torch.full((1, 1, 64, 64), 100.0, dtype=torch.float16)  # the sum, 409600, is beyond float16
+
+    with torch.autocast("cpu", dtype=torch.float16):
+        found = GlobalMean()(x)
+
+    assert found.dtype == torch.float16
+    assert found.tolist() == [[[[100.0]]]]
+
+
+def entries(context: Context) -> dict[str, Tensor]:
+    """All that a context holds apart from the count."""
+    return {f.name: getattr(context, f.name) for f in fields(context) if f.name != "positions"}
+
+
+def near(found: Tensor, expected: Tensor, *, tolerance: float) -> None:
+    torch.testing.assert_close(found, expected, rtol=0, atol=tolerance, check_dtype=False)
+
+
+@settings(max_examples=20, deadline=None)
+@given(height=st.integers(2, 6), width=st.integers(1, 6), cut=st.integers(1, 5), seed=seeds)
+@pytest.mark.parametrize("name", TWO_STEPS)
+def test_contexts_of_the_upper_and_the_lower_part_add_up_to_the_whole(
+    name: str, height: int, width: int, cut: int, seed: int
+) -> None:
+    module = filled(TWO_STEPS[name](16))
+    x = image(2, 16, height, width, seed=seed, dtype=torch.float64)
+    cut = min(cut, height - 1)
+
+    parts = module.summarise(x[:, :, :cut]) + module.summarise(x[:, :, cut:])
+
+    whole = module.summarise(x)
+    assert torch.equal(parts.positions, whole.positions)
+    for key, value in entries(whole).items():
+        near(entries(parts)[key], value, tolerance=1e-10)
+    near(module.attend(x, parts), module(x), tolerance=1e-10)
+
+
+@settings(max_examples=20, deadline=None)
+@given(bits=st.lists(st.booleans(), min_size=12, max_size=12), seed=seeds)
+@pytest.mark.parametrize("name", TWO_STEPS)
+def test_contexts_of_any_two_parts_add_up_to_the_whole(name: str, bits: list[bool], seed: int) -> None:
+    module = filled(TWO_STEPS[name](16))
+    x = image(1, 16, 3, 4, seed=seed, dtype=torch.float64)
+    valid = torch.tensor(bits).view(1, 3, 4)
+
+    parts = module.summarise(x, valid) + module.summarise(x, ~valid)
+
+    near(module.attend(x, parts), module(x), tolerance=1e-10)
+
+
+@settings(max_examples=20, deadline=None)
+@given(bits=st.lists(st.booleans(), min_size=12, max_size=12).filter(any), seed=seeds)
+@pytest.mark.parametrize("name", [name for name in TWO_STEPS if name != "strip"])  # it counts by columns
 def test_invalid_positions_are_as_if_they_were_not_there(name: str, bits: list[bool], seed: int) -> None:
-    module = filled(SINGLE[name](16))
+    module = filled(TWO_STEPS[name](16))
     x = image(1, 16, 3, 4, seed=seed, dtype=torch.float64)
     valid = torch.tensor(bits).view(1, 3, 4)
 
@@ -94,13 +226,13 @@ def test_invalid_positions_are_as_if_they_were_not_there(name: str, bits: list[b
 
     kept = module.summarise(x[:, :, valid[0]].unsqueeze(2))
     assert torch.equal(masked.positions, kept.positions)
-    for key, value in kept.sums().items():
-        torch.testing.assert_close(masked.sums()[key], value, rtol=0, atol=1e-12)
+    for key, value in entries(kept).items():
+        near(entries(masked)[key], value, tolerance=1e-12)
 
 
-@pytest.mark.parametrize("name", SINGLE)
+@pytest.mark.parametrize("name", RESIDUAL)
 def test_without_a_valid_position_attention_adds_nothing(name: str) -> None:
-    module = filled(SINGLE[name](16))
+    module = filled(TWO_STEPS[name](16))
     x = image(2, 16, 3, 4, dtype=torch.float64)
 
     context = module.summarise(x, torch.zeros(2, 3, 4, dtype=torch.bool))
@@ -109,26 +241,46 @@ def test_without_a_valid_position_attention_adds_nothing(name: str) -> None:
     assert torch.equal(module.attend(x, context + context), x)
 
 
-@pytest.mark.parametrize("name", SINGLE)
+@pytest.mark.parametrize("name", ["linear", "kernel"])
+def test_without_a_valid_position_and_residual_attention_is_zero(name: str) -> None:
+    module = filled(POSITION[name][0](16, residual=False))
+    x = image(2, 16, 3, 4, dtype=torch.float64)
+
+    context = module.summarise(x, torch.zeros(2, 3, 4, dtype=torch.bool))
+
+    assert torch.equal(module.attend(x, context), torch.zeros_like(x))
+
+
+def test_without_a_valid_position_every_gate_is_a_half() -> None:
+    module = filled(ChannelGate(16, 32))
+    x = image(2, 16, 3, 4, dtype=torch.float64)
+
+    context = module.summarise(x, torch.zeros(2, 3, 4, dtype=torch.bool))
+
+    assert torch.equal(module.attend(x, context), module.reduce(x) / 2)
+    assert torch.equal(module.attend(x, context + context), module.reduce(x) / 2)
+
+
+@pytest.mark.parametrize("name", TWO_STEPS)
 def test_repeating_an_image_changes_nothing_where_attention_is_written_on_averages(name: str) -> None:
-    module = filled(SINGLE[name](16))
+    module = filled(TWO_STEPS[name](16))
     x = image(1, 16, 3, 4, dtype=torch.float64)
 
     context = module.summarise(x)
 
     change = (module.attend(x, context + context + context) - module.attend(x, context)).abs().max()
-    assert change > 1e-3 if name == "channel" else change < 1e-6
+    assert change > 1e-3 if name in ("channel", "channel, linear, published") else change < 1e-6
 
 
-@pytest.mark.parametrize("name", SINGLE)
+@pytest.mark.parametrize("name", TWO_STEPS)
 def test_one_context_serves_all_samples(name: str) -> None:
-    module = filled(SINGLE[name](16))
+    module = filled(TWO_STEPS[name](16))
     x = image(2, 16, 3, 4, dtype=torch.float64)
 
     shared = module.attend(x, module.summarise(x).over_samples())
 
-    side_by_side = torch.cat([x[:1], x[1:]], dim=3)
-    torch.testing.assert_close(torch.cat([shared[:1], shared[1:]], dim=3), module(side_by_side))
+    stacked = torch.cat([x[:1], x[1:]], dim=2)
+    torch.testing.assert_close(torch.cat([shared[:1], shared[1:]], dim=2), module(stacked))
 
 
 @pytest.mark.parametrize("name", BLOCKS)
@@ -165,9 +317,9 @@ def test_new_attention_adds_nothing_and_a_new_manet_block_doubles_its_input() ->
     assert torch.equal(MANetAttention(16)(x), 2 * x)
 
 
-@pytest.mark.parametrize("name", SINGLE)
+@pytest.mark.parametrize("name", TWO_STEPS)
 def test_zero_vectors_give_finite_output_and_gradients(name: str) -> None:
-    module = filled(SINGLE[name](16), dtype=torch.float32)
+    module = filled(TWO_STEPS[name](16), dtype=torch.float32)
     for parameter_name, parameter in module.named_parameters():
         if parameter_name.endswith("bias"):
             nn.init.zeros_(parameter)
@@ -185,19 +337,31 @@ def test_zero_vectors_give_finite_output_and_gradients(name: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("name", SINGLE)
+@pytest.mark.parametrize("name", TWO_STEPS)
 def test_half_precision_stays_near_float32_even_for_large_features(name: str, dtype: torch.dtype) -> None:
-    module = filled(SINGLE[name](64), dtype=torch.float32)
-    x = image(1, 64, 32, 32) * 50  # energies near 2.5e6, beyond float16
+    module = filled(TWO_STEPS[name](64), dtype=torch.float32)
+    # Energies near 2.5e6 are beyond float16. What half-precision keys lose, the exponential of strips enlarges.
+    x = image(1, 64, 32, 32) * (1 if name == "strip" else 50)
 
     with torch.no_grad(), torch.autocast("cpu", dtype=dtype):
         found = module(x.to(dtype))
         context = module.summarise(x.to(dtype))
 
     assert found.dtype == dtype
-    assert all(value.dtype == torch.float32 for value in context.sums().values())
+    assert all(value.dtype == torch.float32 for value in entries(context).values())
     expected = module(x.to(dtype).float())
     assert (found.float() - expected).abs().max() < 0.02 * expected.abs().max()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_strips_of_large_features_stay_finite_in_half_precision(dtype: torch.dtype) -> None:
+    module = filled(StripAttention(64), dtype=torch.float32)
+    x = (image(1, 64, 32, 32) * 1000).to(dtype)  # scores near 1e8
+
+    with torch.no_grad(), torch.autocast("cpu", dtype=dtype):
+        found = module(x)
+
+    assert found.isfinite().all()
 
 
 def test_tiny_keys_do_not_overflow_in_half_precision() -> None:
@@ -213,9 +377,9 @@ def test_tiny_keys_do_not_overflow_in_half_precision() -> None:
     assert found.isfinite().all()
 
 
-@pytest.mark.parametrize("name", SINGLE)
+@pytest.mark.parametrize("name", TWO_STEPS)
 def test_channels_last_gives_the_same_and_stays_channels_last(name: str) -> None:
-    module = filled(SINGLE[name](16))
+    module = filled(TWO_STEPS[name](16))
     x = image(2, 16, 5, 7, dtype=torch.float64)
 
     found = module(x.contiguous(memory_format=torch.channels_last))
@@ -237,12 +401,33 @@ class LargestTensor(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
 
-@pytest.mark.parametrize("name", SINGLE)
+@pytest.mark.parametrize("name", TWO_STEPS)
 def test_no_tensor_grows_with_the_square_of_the_positions(name: str) -> None:
-    module = filled(SINGLE[name](16), dtype=torch.float32)
+    module = filled(TWO_STEPS[name](16), dtype=torch.float32)
     x = image(1, 16, 48, 48).requires_grad_()
 
     with LargestTensor() as largest:  # type: ignore[no-untyped-call]
         module(x).sum().backward()
 
-    assert largest.elements <= 2 * x.numel()
+    assert largest.elements <= 3 * x.numel() < 48**4 // 40
+
+
+def test_dot_product_attention_forms_the_matrix_of_all_pairs() -> None:
+    with LargestTensor() as largest:  # type: ignore[no-untyped-call]
+        filled(DotProductAttention(16), dtype=torch.float32)(image(1, 16, 24, 24))
+
+    assert largest.elements == 24**4
+
+
+@pytest.mark.parametrize("name", [*TWO_STEPS, "dot product"])
+def test_every_parameter_is_trained_but_for_the_key_bias_under_softmax(name: str) -> None:
+    module = filled(DotProductAttention(16) if name == "dot product" else TWO_STEPS[name](16))
+    x = image(2, 16, 5, 7, dtype=torch.float64)
+
+    module(x).square().sum().backward()
+
+    gradients = {key: p.grad for key, p in module.named_parameters()}
+    largest = {key: float(g.abs().max()) for key, g in gradients.items() if g is not None}
+    untrained = {"key.bias"} if name == "dot product" else set()  # the same for all keys of a query
+    assert largest.keys() == gradients.keys()
+    assert {key for key, value in largest.items() if value < 1e-10} == untrained

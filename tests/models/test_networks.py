@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import json
+import operator
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional
-from torch.utils.flop_counter import FlopCounterMode
 
 from rsseg.models.attention import ChannelAttention
-from rsseg.models.network import pad_to_multiple, reduce_valid
-from rsseg.models.registry import build_network
+from rsseg.models.context import AnyContext
+from rsseg.models.network import Network, pad_to_multiple, reduce_valid
+from rsseg.models.registry import build_network, network_entry
 from tests.models.making import image, network
 
 RECORDS = Path(__file__).with_name("records.json")
@@ -25,28 +28,50 @@ SPECIFIED = {  # architecture, encoder: parameters for 6 classes, GMAC for 512 x
     ("manet", "resnet34"): (22_094_750, 25.48),
     ("manet", "resnet50"): (35_860_622, 54.02),
     ("manet", "resnet101"): (54_852_750, 73.41),
+    ("abcnet", "resnet18"): (13_666_563, 15.61),
+    ("macunet", ""): (5_151_734, 29.41),
 }
 RECORDED: dict[str, tuple[str, dict[str, Any]]] = {
     "maresunet": ("maresunet", {}),
     "maresunet, batch norm": ("maresunet", {"attention_norm": "batch"}),
     "maresunet, scaled energy": ("maresunet", {"energy_positions": 256 * 256}),
     "manet": ("manet", {}),
+    "abcnet": ("abcnet", {}),
+    "attanet": ("attanet", {}),
+    "attanet-light": ("attanet-light", {}),
+    "macunet": ("macunet", {}),
+    "maskattn-unet": ("maskattn-unet", {}),
+    "maskattn-unet, attention at the ends": ("maskattn-unet", {"full_attention": True, "max_tokens": 256}),
+    "maskattn-unet, mask of the previous": ("maskattn-unet", {"mask_source": "previous"}),
     "linear": ("linear", {}),
 }
-WITH_ATTENTION = ("maresunet", "manet")
+ATTENTION_UNETS = ("maresunet", "manet")
+WITH_CONTEXT = (*ATTENTION_UNETS, "abcnet", "macunet")
+# The slow one, maskattn-unet, has tests of its own.
+WITH_ATTENTION = (*WITH_CONTEXT, "attanet", "attanet-light")
+
+
+def add_up(built: Network, x: Tensor, *parts: Tensor) -> list[AnyContext]:
+    """The contexts of all passes, added up over parts of an image: masks (N, H, W)."""
+    known: list[AnyContext] = []
+    assert built.context_passes is not None
+    for _ in range(built.context_passes):
+        found = [built.summarise(x, part, known) for part in parts]
+        known += [reduce(operator.add, contexts) for contexts in zip(*found, strict=True)]
+    return known
 
 
 @pytest.mark.parametrize(("architecture", "encoder"), SPECIFIED)
-def test_size_and_cost_are_those_of_the_specification(architecture: str, encoder: str) -> None:
-    parameters, gmac = SPECIFIED[architecture, encoder]
-    with torch.device("meta"):
-        built = build_network(architecture, encoder=encoder, bands=3, classes=6).eval()
-        with FlopCounterMode(display=False) as counter:
-            built(torch.empty(1, 3, 512, 512))
+def test_size_and_cost_in_the_registry_are_those_of_the_specification(
+    architecture: str, encoder: str
+) -> None:
+    size = network_entry(architecture).sizes[encoder]
 
-    assert sum(p.numel() for p in built.parameters()) == parameters
     # The published attention takes some sums, about 0.01 GMAC, without a matrix product.
-    assert counter.get_total_flops() / 2e9 == pytest.approx(gmac, abs=0.015)
+    assert (size.parameters, size.gmac) == (
+        SPECIFIED[architecture, encoder][0],
+        pytest.approx(SPECIFIED[architecture, encoder][1], abs=0.015),
+    )
 
 
 @pytest.mark.parametrize(("architecture", "parameters"), [("maresunet", 26_276_221), ("manet", 35_860_333)])
@@ -58,7 +83,7 @@ def test_the_default_encoder_is_the_papers(architecture: str, parameters: int) -
 
 
 @pytest.mark.parametrize(("bands", "height", "width"), [(1, 1, 1), (4, 33, 33), (8, 31, 97), (3, 100, 160)])
-@pytest.mark.parametrize("architecture", ["maresunet", "manet", "linear"])
+@pytest.mark.parametrize("architecture", [*WITH_ATTENTION, "linear"])
 def test_any_size_and_any_bands_give_logits_of_that_size(
     architecture: str, bands: int, height: int, width: int
 ) -> None:
@@ -71,18 +96,18 @@ def test_any_size_and_any_bands_give_logits_of_that_size(
     assert logits.isfinite().all()
 
 
-@pytest.mark.parametrize("architecture", WITH_ATTENTION)
+@pytest.mark.parametrize("architecture", WITH_CONTEXT)
 def test_other_sizes_are_padded_with_zeros_on_the_right_and_at_the_bottom(architecture: str) -> None:
     built = network(architecture)
     x = image(1, 3, 33, 50)
 
     with torch.no_grad():
-        found, padded = built(x), built(functional.pad(x, (0, 14, 0, 31)))
+        found, padded = built(x), built(functional.pad(x, (0, -50 % built.padding, 0, -33 % built.padding)))
 
     assert torch.equal(found, padded[..., :33, :50])
 
 
-@pytest.mark.parametrize("architecture", WITH_ATTENTION)
+@pytest.mark.parametrize("architecture", WITH_CONTEXT)
 def test_contexts_of_the_parts_of_an_image_add_up_to_its_own(architecture: str) -> None:
     built = network(architecture, dtype=torch.float64)
     x = image(1, 3, 64, 96, dtype=torch.float64)
@@ -90,16 +115,15 @@ def test_contexts_of_the_parts_of_an_image_add_up_to_its_own(architecture: str) 
     keep[:, :32, :64] = True
 
     with torch.no_grad():
-        parts = zip(built.summarise(x, keep), built.summarise(x, ~keep), strict=True)
-        found = built(x, [a + b for a, b in parts])
+        found = built(x, add_up(built, x, keep, ~keep))
         expected = built(x)
-        alone = built(x, built.summarise(x, keep))
+        alone = built(x, add_up(built, x, keep))
 
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-9)
     assert (alone - expected).abs().max() > 1e-2
 
 
-@pytest.mark.parametrize("architecture", WITH_ATTENTION)
+@pytest.mark.parametrize("architecture", ATTENTION_UNETS)
 def test_there_is_one_context_for_each_attention_module(architecture: str) -> None:
     built = network(architecture)
 
@@ -111,13 +135,13 @@ def test_there_is_one_context_for_each_attention_module(architecture: str) -> No
     assert counts == [[2 * 3] * 2, [4 * 6] * 2, [8 * 12] * 2, [16 * 24] * 2]
 
 
-@pytest.mark.parametrize("architecture", WITH_ATTENTION)
+@pytest.mark.parametrize("architecture", WITH_CONTEXT)
 def test_an_image_without_valid_pixels_gives_finite_logits(architecture: str) -> None:
     built = network(architecture)
     x = torch.zeros(1, 3, 40, 40)
 
     with torch.no_grad():
-        logits = built(x, built.summarise(x, torch.zeros(1, 40, 40, dtype=torch.bool)))
+        logits = built(x, add_up(built, x, torch.zeros(1, 40, 40, dtype=torch.bool)))
 
     assert logits.isfinite().all()
 
@@ -145,9 +169,10 @@ def test_training_reaches_every_parameter(architecture: str, autocast: bool) -> 
     x = image(2, 3, 64, 64).contiguous(memory_format=torch.channels_last)
 
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
-        logits = built(x).main
-    loss = functional.cross_entropy(logits.float(), torch.zeros(2, 64, 64, dtype=torch.int64))
-    loss.backward()  # type: ignore[no-untyped-call]
+        logits = built(x)
+    labels = torch.zeros(2, 64, 64, dtype=torch.int64)
+    found = (logits.main, *logits.auxiliary)
+    torch.stack([functional.cross_entropy(each.float(), labels) for each in found]).sum().backward()
 
     for name, parameter in built.named_parameters():
         assert parameter.grad is not None, name
@@ -162,7 +187,7 @@ def test_each_block_takes_its_share_of_the_energy_positions() -> None:
     assert shares == [64, 256, 1024, 4096]
 
 
-@pytest.mark.parametrize("architecture", WITH_ATTENTION)
+@pytest.mark.parametrize("architecture", ATTENTION_UNETS)
 def test_energy_positions_of_the_images_own_size_are_the_published_energy(architecture: str) -> None:
     x = image(1, 3, 64, 96, dtype=torch.float64)
 
