@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from rsseg.cli import options as opt
 from rsseg.cli.console import emit_json, progress_bar, say
 from rsseg.errors import OptionError
+from rsseg.training.options import LOSSES
 
 if TYPE_CHECKING:
     from rsseg.training.engine import TrainSummary
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
 @click.option(
     "--weights", metavar="NAME|PATH", help="Start from existing weights with the same classes and bands."
 )
+@click.option(
+    "--pretrained",
+    metavar="FILE|imagenet",
+    help="Start from a trained encoder: a file with torchvision's names, or imagenet to fetch one.",
+)
 @click.option("--epochs", type=int, metavar="N", help="Epochs; each ends with a validation. [default: 30]")
 @click.option("--steps-per-epoch", type=int, metavar="N", help="Batches in an epoch. [default: 100]")
 @click.option("--batch-size", type=int, metavar="N", help="Samples in a batch. [default: 8]")
@@ -39,6 +45,14 @@ if TYPE_CHECKING:
 @click.option("--halo", type=int, metavar="N", help="Margin around what a tile decides. [default: 64]")
 @click.option("--lr", type=float, metavar="F", help="Highest learning rate. [default: 0.001]")
 @click.option("--weight-decay", type=float, metavar="F", help="Of AdamW, for kernels. [default: 0.01]")
+@click.option(
+    "--loss", type=click.Choice(LOSSES), help="What is made small beside Dice. [default: cross-entropy]"
+)
+@click.option("--label-smoothing", type=float, metavar="F", help="Of cross-entropy, 0 to 0.99. [default: 0]")
+@click.option("--dice", type=float, metavar="F", help="Weight of the Dice loss. [default: 1]")
+@click.option(
+    "--aux-weight", type=float, metavar="F", help="Weight of each auxiliary head's loss. [default: 1]"
+)
 @click.option(
     "--precision",
     type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
@@ -76,6 +90,7 @@ def train(
     Examples:
       rsseg train tiles/ -o runs/first
       rsseg train town.toml -o runs/town --encoder resnet34 --epochs 50
+      rsseg train tiles/ -o runs/abcnet --model abcnet --pretrained imagenet --loss ohem
       rsseg train --resume runs/town
     """
     given = {name: value for name, value in recipe.items() if value is not None}

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rsseg.errors import OptionError, RasterError
-from rsseg.models.registry import network_entry
+from rsseg.errors import OptionError, RasterError, ResourceError
+from rsseg.models.registry import NetworkEntry, network_entry
 from rsseg.prediction.options import PredictOptions
 from rsseg.preprocess import Scaling, Stretch
 from rsseg.raster import RasterSource, check_output, open_raster
 from rsseg.tiling.plan import check_tile
-from rsseg.weights import WeightCard
+from rsseg.weights import Limits, WeightCard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +31,52 @@ def resolve_sizes(card: WeightCard, options: PredictOptions) -> Sizes:
     Raises:
         OptionError: they do not fit the network.
     """
-    stride = network_entry(card.architecture).stride
+    entry = network_entry(card.architecture)
+    stride = entry.stride
     tile = card.tile if options.tile is None else options.tile
     halo = card.halo if options.tile is None else min(card.halo, tile // 4 // stride * stride)
     sizes = Sizes(tile=tile, halo=halo if options.halo is None else options.halo, stride=stride)
     check_tile(tile=sizes.tile, halo=sizes.halo, stride=stride)
+    check_side(entry, "tile", sizes.tile)
     return sizes
+
+
+def check_side(entry: NetworkEntry, name: str, size: int) -> None:
+    """Refuse a size, of `name`, that a network for squares of one side cannot take.
+
+    Raises:
+        OptionError: see above.
+    """
+    if entry.side not in (None, size):
+        raise OptionError(
+            f"{name} is {size} px; {entry.name} takes squares of {entry.side} px only",
+            hint=f"choose --{name} {entry.side}, or another network",
+        )
+
+
+def check_limits(limits: Limits, options: PredictOptions, *, tile: int) -> None:
+    """Refuse options that the weights' file leaves no choice about; see `Limits`.
+
+    Raises:
+        OptionError: another tile, or another precision.
+        ResourceError: a GPU is asked for, and the file's runtime has none.
+    """
+    hint = "use the .safetensors file it was made of"
+    if limits.side not in (None, tile):
+        raise OptionError(
+            f"tile is {tile} px; this graph was exported for squares of {limits.side} px only",
+            hint=f"choose --tile {limits.side}, or {hint}",
+        )
+    if limits.precision and options.precision not in ("auto", limits.precision):
+        raise OptionError(
+            f"precision is {options.precision}; this graph was exported in {limits.precision}",
+            hint=f"leave --precision out, or {hint}",
+        )
+    if options.device.startswith("cuda") and not limits.cuda:
+        raise ResourceError(
+            f"device {options.device}: the installed onnxruntime has no CUDA",
+            hint="use --device cpu, or install onnxruntime-gpu in its place",
+        )
 
 
 def open_input(image: str | Path, card: WeightCard, options: PredictOptions) -> RasterSource:

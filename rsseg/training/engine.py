@@ -12,7 +12,7 @@ from rsseg.training.fingerprint import check_same_data, describe_data
 from rsseg.training.options import TrainOptions
 from rsseg.training.run_folder import RunFolder
 from rsseg.training.session import Machine, Session, TrainSummary
-from rsseg.training.start import open_training_data, plan_card, start_network
+from rsseg.training.start import check_recipe, open_training_data, plan_card, start_network
 from rsseg.weights import WeightCard, build_from_card
 
 __all__ = ["Machine", "TrainSummary", "resume", "train"]
@@ -48,6 +48,7 @@ def train(
     config: dict[str, Any] = {"data": str(data.resolve()), "train": options.to_dict()}
     folder = RunFolder(run)
     folder.check_free(overwrite=overwrite)
+    check_recipe(options)
     with open_training_data(data, options) as (dataset, sampler):
         card = plan_card(dataset, sampler, options)
         network = start_network(card, options)

@@ -117,7 +117,7 @@ class Learner:
         x = self._lit(batch).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
             logits: Logits = self.network.train()(x)
-        return segmentation_loss(logits.main, labels, dice=self._options.dice)
+        return segmentation_loss(logits, labels, options=self._options)
 
     def _lit(self, batch: Batch) -> Tensor:
         """Scaled pixels in the light that was drawn for each sample; invalid ones stay 0."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from rsseg.errors import OptionError
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+LOSSES = ("cross-entropy", "ohem", "focal", "lovasz")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,15 +18,21 @@ class TrainOptions:
 
     Empty `model` and `encoder` stand for those of `weights`, or else for MAResU-Net with ResNet-18. `window` is the
     side of a sample, `tile` and `halo` are what validation and later prediction use, all in pixels. `weight_decay`
-    does not apply to norms, biases and attention scales. `dice` is the weight of the Dice loss beside cross-entropy.
+    does not apply to norms, biases and attention scales. Training starts from `weights`, or from the encoder in the
+    file `pretrained`, or "imagenet", or from random numbers.
+
+    The loss is `loss` plus `dice` times the Dice loss; that of each auxiliary head counts `aux_weight`. Only some
+    losses have options: `label_smoothing` is cross-entropy's. "ohem" learns from the pixels whose true class is less
+    probable than `ohem_threshold`, at least from the share `ohem_kept`. See `rsseg.training.losses`.
 
     Raises:
-        OptionError: a value is out of its range.
+        OptionError: a value is out of its range, or two do not go together.
     """
 
     model: str = ""
     encoder: str = ""
     weights: str = ""
+    pretrained: str = ""
     epochs: int = 30
     steps_per_epoch: int = 100
     batch_size: int = 8
@@ -36,7 +43,13 @@ class TrainOptions:
     weight_decay: float = 0.01
     warmup: float = 0.05
     clip: float = 1.0
+    loss: str = "cross-entropy"
+    label_smoothing: float = 0.0
+    ohem_threshold: float = 0.7
+    ohem_kept: float = 0.0625
+    focal_gamma: float = 2.0
     dice: float = 1.0
+    aux_weight: float = 1.0
     contrast: float = 0.25
     brightness: float = 0.25
     colour: float = 0.08
@@ -46,15 +59,34 @@ class TrainOptions:
     def __post_init__(self) -> None:
         for name in ("epochs", "steps_per_epoch", "batch_size", "window", "tile"):
             _check_range(name, getattr(self, name), low=1)
-        for name in ("halo", "weight_decay", "dice"):
+        for name in ("halo", "weight_decay", "focal_gamma", "dice", "aux_weight"):
             _check_range(name, getattr(self, name), low=0)
         _check_range("seed", self.seed, low=0, high=2**32 - 1)
-        for name in ("contrast", "brightness", "colour", "warmup"):
+        for name in ("contrast", "brightness", "colour", "warmup", "label_smoothing"):
             _check_range(name, getattr(self, name), low=0, high=0.99)
+        _check_range("ohem_threshold", self.ohem_threshold, low=0.01, high=0.99)
+        _check_range("ohem_kept", self.ohem_kept, low=0, high=1)
         for name in ("lr", "clip"):
             _check_range(name, getattr(self, name), low=1e-12, high=1e3)
-        if self.precision not in PRECISIONS:
-            raise OptionError(f"precision is {self.precision!r}; expected one of {', '.join(PRECISIONS)}")
+        _check_choice("precision", self.precision, PRECISIONS)
+        _check_choice("loss", self.loss, LOSSES)
+        self._check_together()
+
+    def _check_together(self) -> None:
+        if self.weights and self.pretrained:
+            raise OptionError(
+                f"training can start from the weights {self.weights} or from the encoder in {self.pretrained},"
+                " not from both",
+                hint="leave --weights or --pretrained out",
+            )
+        defaults = {f.name: f.default for f in fields(self)}
+        for name, loss in _ONLY_WITH.items():
+            value = getattr(self, name)
+            if loss != self.loss and value != defaults[name]:
+                raise OptionError(
+                    f"{name.replace('_', ' ')} is {value}, but the loss is {self.loss}; it goes with {loss} only",
+                    hint=f"leave it out, or choose --loss {loss}",
+                )
 
     @property
     def steps(self) -> int:
@@ -82,6 +114,20 @@ class TrainOptions:
                     f"training option {name} is {value!r}; expected a {type(known[name]).__name__}"
                 )
         return cls(**row)
+
+
+_ONLY_WITH = {
+    "label_smoothing": "cross-entropy",
+    "ohem_threshold": "ohem",
+    "ohem_kept": "ohem",
+    "focal_gamma": "focal",
+}
+"""Options that a single loss has."""
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise OptionError(f"{name} is {value!r}; expected one of {', '.join(choices)}")
 
 
 def _check_range(name: str, value: float, *, low: float, high: float = float("inf")) -> None:

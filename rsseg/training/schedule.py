@@ -10,6 +10,8 @@ from torch.optim import AdamW, Optimizer
 FINAL_SHARE = 0.01
 """The learning rate ends at this share of its peak."""
 
+_KERNEL_AXES = (2, 4)
+
 
 def learning_rate(step: int, *, steps: int, peak: float, warmup: float) -> float:
     """The learning rate of a step: a straight line up, then half a cosine down.
@@ -30,11 +32,12 @@ def learning_rate(step: int, *, steps: int, peak: float, warmup: float) -> float
 def build_optimizer(network: nn.Module, *, lr: float, weight_decay: float) -> Optimizer:
     """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) that decays kernels, but no norms, biases and scales.
 
-    These are told apart by their number of axes: a kernel has two or more.
+    These are told apart by their number of axes: a linear map has two and a convolution four; a norm has one, or
+    three where it has a scale for every position.
     """
     parameters = [p for p in network.parameters() if p.requires_grad]
-    kernels = [p for p in parameters if p.ndim > 1]
-    others = [p for p in parameters if p.ndim <= 1]
+    kernels = [p for p in parameters if p.ndim in _KERNEL_AXES]
+    others = [p for p in parameters if p.ndim not in _KERNEL_AXES]
     groups = [
         {"params": kernels, "weight_decay": weight_decay},
         {"params": others, "weight_decay": 0.0},

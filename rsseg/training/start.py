@@ -19,11 +19,13 @@ from rsseg.data.statistics import plan_scaling
 from rsseg.errors import OptionError, WeightsError
 from rsseg.log import logger
 from rsseg.models.network import Network
-from rsseg.models.registry import network_entry
+from rsseg.models.registry import NetworkEntry, check_encoder, network_entry
+from rsseg.prediction.door import check_side
 from rsseg.raster import gdal_env
 from rsseg.tiling.plan import check_tile
 from rsseg.training.options import TrainOptions
-from rsseg.weights import WeightCard, find_weights, init_weights, load_weights, read_card
+from rsseg.weights import WeightCard, find_weights, init_weights, load_card, load_weights
+from rsseg.weights.pretrained import IMAGENET, load_encoder
 
 CACHE_BYTES = 512 * 2**20
 """GDAL's cache of decoded blocks: training comes back to the same ones again and again."""
@@ -60,24 +62,61 @@ def _describe(dataset: DataSet) -> None:
             logger.warning(f"train: has no pixel of {', '.join(missing)}, which cannot be learnt")
 
 
+def check_recipe(options: TrainOptions) -> None:
+    """Refuse what can be refused before any data are read.
+
+    Raises:
+        OptionError: unknown network or encoder, or sizes that do not fit it.
+        WeightsError: there are no such weights to start from.
+    """
+    model = load_card(options.weights).architecture if options.weights else options.model or DEFAULT_MODEL
+    entry = network_entry(model)
+    check_encoder(entry, options.encoder)
+    check_tile(tile=options.tile, halo=options.halo, stride=entry.stride)
+    for name in ("tile", "window"):
+        check_side(entry, name, getattr(options, name))
+    _check_batch(entry, options)
+    if options.pretrained:
+        _check_pretrained(entry, options.pretrained)
+
+
+def _check_batch(entry: NetworkEntry, options: TrainOptions) -> None:
+    """Batch norm needs more than one value per channel."""
+    size, window = options.batch_size, options.window
+    if size < entry.least_batch:
+        raise OptionError(
+            f"batch size is {size}; {entry.name} needs at least {entry.least_batch}, since it normalises features that"
+            " are pooled to one value per sample",
+            hint=f"choose --batch-size {entry.least_batch} or more, or another --model",
+        )
+    if size * math.ceil(window / entry.stride) ** 2 < 2:
+        raise OptionError(
+            f"batch size 1 and window {window} leave {entry.name} a single value per channel to normalise"
+            f" (its stride is {entry.stride})",
+            hint="choose a larger --batch-size or --window",
+        )
+
+
+def _check_pretrained(entry: NetworkEntry, source: str) -> None:
+    if not entry.encoders:
+        raise OptionError(
+            f"{entry.name}: has no encoder that {source} could fill",
+            hint="leave --pretrained out, or choose another --model",
+        )
+    if source != IMAGENET:
+        find_weights(source)
+
+
 def plan_card(dataset: DataSet, sampler: Sampler, options: TrainOptions) -> WeightCard:
     """Describe the weights that the run will make; their scores are still empty.
 
     What the data say nothing about stays as the weights to start from have it.
 
     Raises:
-        OptionError: unknown network or encoder, or sizes that do not fit it.
+        OptionError: the options contradict the weights to start from.
         WeightsError: the weights to start from do not fit the data.
     """
     card = _continued(dataset, options) if options.weights else _new(dataset, sampler, options)
-    stride = network_entry(card.architecture).stride
-    check_tile(tile=options.tile, halo=options.halo, stride=stride)
-    if options.batch_size * math.ceil(options.window / stride) ** 2 < 2:
-        raise OptionError(
-            f"batch size 1 and window {options.window} leave {card.architecture} a single value per channel to"
-            f" normalise (its stride is {stride})",
-            hint="choose a larger --batch-size or --window",
-        )
     notes = dataset.card
     return replace(
         card,
@@ -92,10 +131,28 @@ def plan_card(dataset: DataSet, sampler: Sampler, options: TrainOptions) -> Weig
 
 
 def start_network(card: WeightCard, options: TrainOptions) -> Network:
-    """Build the network of a card: untrained, or with the weights to start from."""
-    if options.weights:
-        return load_weights(options.weights).network
-    return init_weights(card, seed=options.seed)
+    """Build the network of a card: untrained, with a trained encoder, or with the weights to start from.
+
+    Raises:
+        OptionError: it has no auxiliary heads to weigh.
+        WeightsError: the weights to start from, or those of the encoder, do not fit.
+        ResourceError: the encoder's weights cannot be fetched.
+    """
+    network = load_weights(options.weights).network if options.weights else _untrained(card, options)
+    if options.aux_weight != TrainOptions.aux_weight and not network.auxiliary_heads:
+        raise OptionError(
+            f"aux weight is {options.aux_weight}, but {card.architecture} has no auxiliary heads",
+            hint="leave --aux-weight out",
+        )
+    return network
+
+
+def _untrained(card: WeightCard, options: TrainOptions) -> Network:
+    network = init_weights(card, seed=options.seed)
+    if options.pretrained:
+        report = load_encoder(network, encoder=card.encoder, source=options.pretrained)
+        logger.info(f"encoder {report.encoder} from {report.path} (sha256 {report.sha256[:12]})")
+    return network
 
 
 def _new(dataset: DataSet, sampler: Sampler, options: TrainOptions) -> WeightCard:
@@ -114,7 +171,7 @@ def _new(dataset: DataSet, sampler: Sampler, options: TrainOptions) -> WeightCar
 
 def _continued(dataset: DataSet, options: TrainOptions) -> WeightCard:
     """The card of the weights to start from, if it fits the data and does not contradict the options."""
-    card = read_card(find_weights(options.weights))
+    card = load_card(options.weights)
     for name, asked, found in (
         ("--model", options.model, card.architecture),
         ("--encoder", options.encoder, card.encoder),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 
@@ -136,6 +137,43 @@ def test_a_run_that_another_process_trains_is_explained(folder: Path, tmp_path: 
     assert "another process is training this run" in message
 
 
+def test_the_loss_can_be_chosen(folder: Path, tmp_path: Path) -> None:
+    chosen = ["--loss", "lovasz", "--dice", "0"]
+
+    result = run(folder, "-o", tmp_path / "run", *SMALL, *chosen)
+
+    assert result.exit_code == 0, result.output
+    recipe = tomllib.loads((tmp_path / "run" / "config.toml").read_text())["train"]
+    assert (recipe["loss"], recipe["dice"], recipe["aux_weight"]) == ("lovasz", 0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--loss", "focal", "--label-smoothing", "0.1"), "label smoothing is 0.1, but the loss is focal"),
+        (
+            ("--model", "abcnet", "--tile", "64", "--batch-size", "1"),
+            "batch size is 1; abcnet needs at least 2",
+        ),
+        (("--weights", "buildings", "--pretrained", "imagenet"), "weights buildings or from the encoder in"),
+        (("--pretrained", "imagenet"), "linear: has no encoder that imagenet could fill"),
+    ],
+)
+def test_options_that_do_not_go_together_are_explained(
+    folder: Path, tmp_path: Path, args: tuple[str, ...], message: str
+) -> None:
+    text = refused(run(folder, "-o", tmp_path / "run", *SMALL, *args), 2)
+
+    assert message in text
+    assert "Hint: " in text
+
+
+def test_a_missing_encoder_is_explained(tmp_path: Path) -> None:
+    result = run("tiles", "-o", tmp_path / "run", "--pretrained", tmp_path / "none.pth")
+
+    assert "none.pth: no such file" in refused(result, 4)
+
+
 @pytest.mark.parametrize("args", [(), ("tiles",), ("-o", "run")])
 def test_data_and_run_belong_together(args: tuple[str, ...]) -> None:
     assert "train needs DATA and -o RUN" in refused(run(*args), 2)
@@ -148,6 +186,8 @@ def test_data_and_run_belong_together(args: tuple[str, ...]) -> None:
         (("-o", "x"), "-o"),
         (("--batch-size", "3"), "--batch-size"),
         (("--overwrite",), "--overwrite"),
+        (("--loss", "ohem"), "--loss"),
+        (("--pretrained", "imagenet"), "--pretrained"),
     ],
 )
 def test_a_resumed_run_keeps_its_recipe(args: tuple[str, ...], named: str) -> None:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
 from rsseg.errors import InputError, OptionError, ResourceError
 from rsseg.models.linear import Linear
-from rsseg.models.network import Network
+from rsseg.models.maresunet import MAResUNet
+from rsseg.models.network import Logits, Network
 from rsseg.preprocess import Scaling
 from rsseg.training.learner import Learner, resolve_training_precision
 from rsseg.training.loader import Batch
+from rsseg.training.losses import dice_loss
 from rsseg.training.options import TrainOptions
+
+Made = TypeVar("Made", bound=Network)
 
 CPU = torch.device("cpu")
 SCALING = Scaling(mean=(100.0, 100.0, 100.0), std=(50.0, 50.0, 50.0))
@@ -27,9 +33,21 @@ class Seen(Linear):
     def __init__(self) -> None:
         super().__init__(bands=3, classes=3)
 
-    def encode(self, x: torch.Tensor) -> Sequence[torch.Tensor]:
+    def encode(self, x: Tensor) -> Sequence[Tensor]:
         self.x = x.detach().clone()
         return super().encode(x)
+
+
+class Aided(Linear):
+    """A linear network with an auxiliary head."""
+
+    def __init__(self) -> None:
+        super().__init__(bands=3, classes=3)
+        self.auxiliary_heads.append(nn.Conv2d(3, 3, 1))
+
+    def decode(self, features: Sequence[Tensor], contexts: Any = None) -> Sequence[Tensor]:
+        (x,) = super().decode(features, contexts)
+        return x, x
 
 
 def learner(network: Network, *, precision: str = "fp32", **options: Any) -> Learner:
@@ -37,9 +55,9 @@ def learner(network: Network, *, precision: str = "fp32", **options: Any) -> Lea
     return Learner(network, SCALING, options=recipe, device=CPU, precision=precision)
 
 
-def batch(*, gain: float = 1.0, offset: float = 0.0) -> Batch:
-    pixels = np.random.default_rng(0).integers(0, 255, (2, 3, 8, 8)).astype(np.uint8)
-    valid = np.ones((2, 8, 8), bool)
+def batch(*, side: int = 8, gain: float = 1.0, offset: float = 0.0) -> Batch:
+    pixels = np.random.default_rng(0).integers(0, 255, (2, 3, side, side)).astype(np.uint8)
+    valid = np.ones((2, side, side), bool)
     valid[0, :2] = False
     labels = np.where(valid, pixels.argmax(axis=1), 255).astype(np.uint8)
     return Batch(
@@ -51,10 +69,10 @@ def batch(*, gain: float = 1.0, offset: float = 0.0) -> Batch:
     )
 
 
-def seeded() -> Seen:
+def seeded(make: Callable[[], Made] = Seen) -> Made:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return Seen()
+        return make()
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -64,6 +82,48 @@ def test_the_loss_falls_on_what_can_be_learnt(precision: str) -> None:
     losses = [network.learn(batch(), step) for step in range(50)]
 
     assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.4])
+def test_auxiliary_heads_learn_as_far_as_they_count(weight: float) -> None:
+    network = seeded(Aided)
+    main, auxiliary = network.head.weight.clone(), network.auxiliary_heads[0].weight.clone()
+
+    learner(network, aux_weight=weight).learn(batch(), 0)
+
+    assert not torch.equal(network.head.weight, main)
+    assert torch.equal(network.auxiliary_heads[0].weight, auxiliary) == (weight == 0)
+
+
+def test_the_loss_is_that_of_all_heads() -> None:
+    with_weight = {
+        weight: learner(seeded(Aided), aux_weight=weight, dice=0.0).learn(batch(), 0)
+        for weight in (0.0, 1.0, 0.4)
+    }
+
+    auxiliary = with_weight[1.0] - with_weight[0.0]
+    assert auxiliary > 0.1
+    assert with_weight[0.4] == pytest.approx(with_weight[0.0] + 0.4 * auxiliary)
+
+
+def test_the_plain_recipe_learns_as_before_there_was_a_choice_of_loss(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def before(logits: Logits, labels: Tensor, **_: object) -> Tensor:
+        main = logits.main.float()
+        total = functional.cross_entropy(main, labels, ignore_index=255, reduction="sum")
+        return total / (labels != 255).sum() + 1.0 * dice_loss(main, labels)
+
+    def first_losses() -> list[float]:
+        made = learner(seeded(lambda: MAResUNet(encoder="resnet18", bands=3, classes=3)))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # dropout
+            return [made.learn(batch(side=64), step) for step in range(3)]
+
+    now = first_losses()
+    monkeypatch.setattr("rsseg.training.learner.segmentation_loss", before)
+
+    assert now == first_losses()
 
 
 def test_light_changes_scaled_pixels_and_leaves_invalid_ones_at_zero() -> None:

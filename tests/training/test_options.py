@@ -26,6 +26,13 @@ from rsseg.training.options import TrainOptions
         ("warmup", 1.0),
         ("clip", 0.0),
         ("dice", -1.0),
+        ("aux_weight", -0.4),
+        ("label_smoothing", 1.0),
+        ("ohem_threshold", 0.0),
+        ("ohem_threshold", 1.0),
+        ("ohem_kept", 1.5),
+        ("focal_gamma", -1.0),
+        ("loss", "hinge"),
         ("contrast", 1.0),
         ("precision", "fp8"),
         ("seed", -1),
@@ -34,6 +41,36 @@ from rsseg.training.options import TrainOptions
 def test_values_outside_their_range_are_named(name: str, value: Any) -> None:
     with pytest.raises(OptionError, match=f"{name.replace('_', ' ')} is {value!r}"):
         TrainOptions(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"loss": "focal", "label_smoothing": 0.1},
+            "label smoothing is 0.1, but the loss is focal; it goes with cross-entropy only",
+        ),
+        ({"ohem_kept": 0.5}, "ohem kept is 0.5, but the loss is cross-entropy; it goes with ohem only"),
+        ({"loss": "lovasz", "ohem_threshold": 0.9}, "ohem threshold is 0.9, but the loss is lovasz"),
+        ({"loss": "ohem", "focal_gamma": 1.0}, "focal gamma is 1.0, but the loss is ohem"),
+        (
+            {"weights": "buildings", "pretrained": "imagenet"},
+            "from the weights buildings or from the encoder in imagenet, not from both",
+        ),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        TrainOptions(**options)
+
+
+def test_a_recipe_from_before_there_was_a_choice_of_loss_means_what_it_meant() -> None:
+    old = {"model": "maresunet", "epochs": 30, "dice": 1.0, "clip": 1.0, "precision": "auto", "seed": 0}
+
+    options = TrainOptions.from_dict(old)
+
+    assert (options.loss, options.label_smoothing, options.dice) == ("cross-entropy", 0.0, 1.0)
+    assert (options.pretrained, options.weights) == ("", "")
 
 
 def test_dict_and_back_is_identity() -> None:

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from rsseg.models.registry import build_network
 from rsseg.training.schedule import FINAL_SHARE, build_optimizer, learning_rate, set_learning_rate
 
 
@@ -29,16 +28,6 @@ def test_numbers_a_person_can_check() -> None:
     middle = 0.4 * (FINAL_SHARE + (1 - FINAL_SHARE) / 2)
     assert rates[:2] == pytest.approx([0.4 / 3, 0.8 / 3])
     assert (rates[2], rates[4], rates[6]) == pytest.approx((0.4, middle, 0.4 * FINAL_SHARE))
-
-
-def test_only_kernels_decay() -> None:
-    network = build_network("maresunet", encoder="resnet18", classes=2)
-    optimizer = build_optimizer(network, lr=0.1, weight_decay=0.05)
-
-    decay = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
-
-    expected = {id(p): 0.05 if p.ndim == 4 else 0.0 for p in network.parameters()}
-    assert decay == expected
 
 
 def test_a_network_of_kernels_only_has_one_group() -> None:

@@ -1,0 +1,209 @@
+"""What a run starts from: weights, an encoder, random numbers; and recipes that cannot start."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rsseg.errors import OptionError, WeightsError
+from rsseg.models.registry import build_network
+from rsseg.preprocess import default_scaling
+from rsseg.training.engine import TrainSummary, resume, train
+from rsseg.training.options import TrainOptions
+from rsseg.weights import load_weights, pretrained, save_weights
+from rsseg.weights.pretrained import find_encoder
+from tests.data.labelled import write_classes, write_tiles
+from tests.making import random_pixels, write_argmax_weights, write_raster
+from tests.training.runs import ONE, SPLIT, recipe, same_weights, train_until
+
+pytestmark = pytest.mark.usefixtures("tidy")
+
+
+def start_from_argmax(tmp_path: Path, folder: Path, **options: Any) -> TrainSummary:
+    weights = write_argmax_weights(tmp_path / "argmax.safetensors")
+    return train(
+        folder,
+        tmp_path / "run",
+        options=recipe("", weights=str(weights), epochs=1, lr=1e-9, **options),
+        machine=ONE,
+    )
+
+
+def test_training_can_start_from_existing_weights(folder: Path, tmp_path: Path) -> None:
+    summary = start_from_argmax(tmp_path, folder)
+
+    assert summary.scores["mean_iou"] == 1.0
+    assert load_weights(str(summary.best)).card.architecture == "linear"
+
+
+def test_the_card_of_the_weights_to_start_from_stays_where_the_data_say_nothing(tmp_path: Path) -> None:
+    write_tiles(tmp_path / "d", split=SPLIT, crs=None, transform=None)
+    known = {"licence": "CC0", "data": "there", "description": "old", "gsd_m": 0.5}
+    base = load_weights(str(write_argmax_weights(tmp_path / "base.safetensors")))
+    save_weights(tmp_path / "base.safetensors", base.network, replace(base.card, **known))
+    (tmp_path / "manifest.toml").write_text('tiles = "d"\n[card]\ndescription = "new"')
+    options = recipe("", weights=str(tmp_path / "base.safetensors"), epochs=1, steps_per_epoch=1)
+
+    summary = train(tmp_path / "manifest.toml", tmp_path / "run", options=options, machine=ONE)
+
+    card = load_weights(str(summary.best)).card
+    assert (card.licence, card.data, card.description, card.gsd_m) == ("CC0", "there", "new", 0.5)
+    assert card.bands == base.card.bands
+
+
+@pytest.mark.parametrize("weights", ["", "argmax.safetensors"])
+def test_chosen_bands_are_named_by_their_numbers(folder: Path, tmp_path: Path, weights: str) -> None:
+    write_argmax_weights(tmp_path / "argmax.safetensors")
+    (tmp_path / "manifest.toml").write_text('tiles = "d"\nbands = [3, 2, 1]')
+    start = {"model": "", "weights": str(tmp_path / weights)} if weights else {}
+    options = recipe(**{"epochs": 1, "steps_per_epoch": 1, **start})
+
+    summary = train(tmp_path / "manifest.toml", tmp_path / "run", options=options, machine=ONE)
+
+    assert load_weights(str(summary.best)).card.bands == ("band 3", "band 2", "band 1")
+
+
+def test_weights_with_other_classes_are_refused(folder: Path, tmp_path: Path) -> None:
+    write_classes(folder, ["roof", "road", "tree"])
+
+    with pytest.raises(WeightsError, match="its classes are red, green, blue; the data has roof, road, tree"):
+        start_from_argmax(tmp_path, folder)
+
+
+def test_weights_for_other_bands_are_refused(folder: Path, tmp_path: Path) -> None:
+    for name in "abc":
+        write_raster(folder / "images" / f"{name}.tif", random_pixels(40, 48, bands=5))
+
+    with pytest.raises(WeightsError, match="expects 3 bands of uint8; the images have 5 of uint8"):
+        start_from_argmax(tmp_path, folder)
+
+
+def test_weights_for_another_network_than_asked_are_refused(folder: Path, tmp_path: Path) -> None:
+    weights = write_argmax_weights(tmp_path / "argmax.safetensors")
+
+    with pytest.raises(OptionError, match=r"--model is maresunet, but .* is for linear"):
+        train(folder, tmp_path / "run", options=recipe("maresunet", weights=str(weights)), machine=ONE)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": "unet"}, "unet: unknown network"),
+        ({"model": "maresunet", "encoder": "vgg"}, "unknown encoder vgg"),
+        ({"model": "maresunet", "tile": 40}, "tile is 40 px; it must be a multiple"),
+        ({"model": "maresunet", "tile": 16}, "needs at least its stride"),
+        ({"batch_size": 1, "window": 1}, "batch size 1 and window 1 leave linear a single value"),
+        (
+            {"model": "maresunet", "batch_size": 1},
+            "batch size 1 and window 32 leave maresunet a single value",
+        ),
+        ({"model": "abcnet", "batch_size": 1, "window": 256}, "batch size is 1; abcnet needs at least 2"),
+        ({"model": "attanet-light", "batch_size": 1}, "batch size is 1; attanet-light needs at least 2"),
+        (
+            {"model": "maskattn-unet-published", "window": 128},
+            "tile is 64 px; maskattn-unet-published takes squares of 128 px only",
+        ),
+        ({"model": "maskattn-unet-published", "tile": 128}, "window is 32 px; .* takes squares of 128 px"),
+        ({"pretrained": "imagenet"}, "linear: has no encoder that imagenet could fill"),
+    ],
+)
+def test_networks_and_sizes_that_do_not_fit_are_refused_before_any_data_are_read(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(OptionError, match=message) as info:
+        train(tmp_path / "nothing", tmp_path / "run", options=recipe(**options), machine=ONE)
+
+    assert info.value.hint
+    assert not (tmp_path / "run").exists()
+
+
+def test_sizes_must_fit_the_network_of_the_weights_to_start_from(tmp_path: Path) -> None:
+    weights = write_argmax_weights(tmp_path / "argmax.safetensors")
+    options = recipe("", weights=str(weights), batch_size=1, window=1)
+
+    with pytest.raises(OptionError, match="batch size 1 and window 1 leave linear a single value"):
+        train(tmp_path / "nothing", tmp_path / "run", options=options, machine=ONE)
+
+
+def test_a_weight_for_auxiliary_heads_that_a_network_does_not_have_is_refused(
+    folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(OptionError, match=r"aux weight is 0\.4, but linear has no auxiliary heads"):
+        train(folder, tmp_path / "run", options=recipe(aux_weight=0.4), machine=ONE)
+
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> Path:
+    """A file as torchvision writes it; its tensors are those of seed 7."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        resnet = find_encoder(build_network("maresunet", encoder="resnet18", classes=2))
+    torch.save(resnet.state_dict(), tmp_path / "resnet.pth")
+    return tmp_path / "resnet.pth"
+
+
+def from_encoder(source: object, **changes: Any) -> TrainOptions:
+    still = {"epochs": 1, "steps_per_epoch": 1, "lr": 1e-9}
+    return recipe("maresunet", pretrained=str(source), **{**still, **changes})
+
+
+def filters(run: Path) -> torch.Tensor:
+    return find_encoder(load_weights(str(run / "best.safetensors")).network).layer1[0].conv1.weight
+
+
+def test_training_can_start_from_a_trained_encoder(
+    folder: Path, tmp_path: Path, encoder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "rsseg"):
+        summary = train(folder, tmp_path / "run", options=from_encoder(encoder), machine=ONE)
+
+    expected = torch.load(encoder, weights_only=True)["layer1.0.conv1.weight"]
+    assert torch.allclose(filters(tmp_path / "run"), expected, atol=1e-7)
+    assert f"encoder resnet18 from {encoder}" in caplog.text
+    assert load_weights(str(summary.best)).card.scaling == default_scaling(3)
+    assert tomllib.loads((tmp_path / "run" / "config.toml").read_text())["train"]["pretrained"] == str(
+        encoder
+    )
+
+
+def test_going_on_does_not_need_the_encoders_file_any_more(
+    folder: Path, tmp_path: Path, encoder: Path
+) -> None:
+    options = from_encoder(encoder, epochs=2, lr=0.05)
+    whole = train(folder, tmp_path / "whole", options=options, machine=ONE)
+    train_until(1, folder, tmp_path / "parts", options)
+    encoder.unlink()
+
+    assert same_weights(resume(tmp_path / "parts", machine=ONE).best, whole.best)
+
+
+def test_imagenet_stands_for_a_file_that_is_fetched(
+    folder: Path, tmp_path: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pretrained, "fetch_imagenet", {"resnet18": encoder}.__getitem__)
+
+    train(folder, tmp_path / "run", options=from_encoder("imagenet"), machine=ONE)
+
+    expected = torch.load(encoder, weights_only=True)["layer1.0.conv1.weight"]
+    assert torch.allclose(filters(tmp_path / "run"), expected, atol=1e-7)
+
+
+def test_a_missing_encoder_is_found_out_before_any_data_are_read(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"none\.pth: no such file"):
+        train(tmp_path / "d", tmp_path / "run", options=from_encoder(tmp_path / "none.pth"), machine=ONE)
+
+
+def test_an_encoder_of_another_depth_leaves_no_run_behind(
+    folder: Path, tmp_path: Path, encoder: Path
+) -> None:
+    with pytest.raises(WeightsError, match="holds resnet18; the network's encoder is resnet34"):
+        train(folder, tmp_path / "run", options=from_encoder(encoder, encoder="resnet34"), machine=ONE)
+
+    assert not (tmp_path / "run").exists()
