@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
 import click
 
 from rsseg.cli import options as opt
 from rsseg.cli.console import emit_json, say
-from rsseg.errors import OptionError, WeightsError
-
-if TYPE_CHECKING:
-    from rsseg.classes import ClassTable
-    from rsseg.weights import WeightCard
+from rsseg.cli.weights_make import convert, init
+from rsseg.cli.weights_text import card_lines
+from rsseg.errors import WeightsError
 
 
 @click.group()
@@ -25,6 +20,7 @@ def weights() -> None:
       rsseg weights list
       rsseg weights show buildings
       rsseg weights init --model maresunet --classes 6 -o untrained.safetensors
+      rsseg weights convert published.pth --model manet -o manet.safetensors
     """
 
 
@@ -74,7 +70,7 @@ def show(name_or_path: str, *, as_json: bool, quiet: bool) -> None:  # noqa: ARG
     if as_json:
         emit_json(json.loads(card.to_json()))
         return
-    for name, text in _card_lines(card):
+    for name, text in card_lines(card):
         click.echo(f"{name:<14}{text}")
 
 
@@ -107,96 +103,5 @@ def verify(names: tuple[str, ...], *, as_json: bool, quiet: bool) -> None:
     say("all weights are intact", quiet=quiet or as_json)
 
 
-@weights.command()
-@click.option("--model", "architecture", required=True, help="Network, such as maresunet, manet or linear.")
-@click.option("--encoder", default=None, help="Encoder; default: the network's own.")
-@click.option("--bands", type=click.IntRange(1), default=3, show_default=True, help="Number of bands.")
-@click.option(
-    "--classes",
-    default="2",
-    show_default=True,
-    metavar="N|FILE",
-    help="Number of classes, or a classes.json.",
-)
-@click.option(
-    "--dtype",
-    type=click.Choice(["uint8", "uint16", "float32"]),
-    default="uint8",
-    show_default=True,
-    help="Pixel type of the imagery.",
-)
-@opt.seed
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE", help="File to write."
-)
-@opt.overwrite
-@opt.as_json
-@opt.verbose
-@opt.quiet
-def init(output: Path, *, overwrite: bool, as_json: bool, quiet: bool, **settings: Any) -> None:  # noqa: ARG001
-    """Make untrained weights, repeatable from their seed: for tests, benchmarks, and as a start for training.
-
-    \b
-    Example:
-      rsseg weights init --model linear --bands 4 --classes 3 -o linear.safetensors
-    """
-    from rsseg.raster import check_output
-
-    check_output(output, overwrite=overwrite)
-    card = _new_card(**{name: value for name, value in settings.items() if name != "seed"})
-
-    from rsseg.weights import init_weights, save_weights
-
-    save_weights(output, init_weights(card, seed=settings["seed"]), card)
-    if as_json:
-        emit_json({"output": str(output), "architecture": card.architecture, "encoder": card.encoder})
-    else:
-        click.echo(output)
-
-
-def _new_card(*, architecture: str, encoder: str | None, bands: int, classes: str, dtype: str) -> WeightCard:
-    from rsseg.models.registry import network_entry
-    from rsseg.preprocess import default_scaling
-    from rsseg.weights import WeightCard
-
-    entry = network_entry(architecture)
-    return WeightCard(
-        architecture=architecture,
-        encoder=entry.default_encoder if encoder is None else encoder,
-        classes=_classes(classes),
-        bands=("red", "green", "blue") if bands == 3 else tuple(f"band {n}" for n in range(1, bands + 1)),
-        scaling=default_scaling(bands, dtype=dtype),
-        description="untrained",
-        halo=64 if entry.stride > 1 else 0,
-    )
-
-
-def _classes(text: str) -> ClassTable:
-    from rsseg.classes import ClassTable, load_classes
-
-    if not text.isdigit():
-        return load_classes(Path(text))
-    if not 1 <= int(text) <= 255:
-        raise OptionError(f"classes is {text}; expected 1 to 255, or a classes.json")
-    return ClassTable.unnamed(int(text))
-
-
-def _card_lines(card: WeightCard) -> list[tuple[str, str]]:
-    scaling = card.scaling
-    rows = [
-        ("description", card.description),
-        ("network", f"{card.architecture} {card.encoder}".strip()),
-        ("classes", ", ".join(f"{c.id} {c.name} {c.color}" for c in card.classes)),
-        ("bands", ", ".join(card.bands)),
-        ("scaling", f"{scaling.dtype}, mean {_numbers(scaling.mean)}, std {_numbers(scaling.std)}"),
-        ("ground size", f"{card.gsd_m:g} m" if card.gsd_m else "unknown"),
-        ("tile, halo", f"{card.tile}, {card.halo} px"),
-        ("data", card.data),
-        ("licence", card.licence),
-        ("scores", ", ".join(f"{name} {value:.4f}" for name, value in card.scores.items())),
-    ]
-    return [(name, text) for name, text in rows if text]
-
-
-def _numbers(values: tuple[float, ...]) -> str:
-    return ", ".join(f"{v:g}" for v in values)
+weights.add_command(init)
+weights.add_command(convert)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rsseg.models.network import Network
 
 CARD_FORMAT = 1
+CARD_KEY = "rsseg_card"
+"""Under which key a file's metadata hold the card."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +120,33 @@ _PLAIN = (
     "data",
     "licence",
 )
+
+
+def new_card(
+    architecture: str, *, encoder: str, classes: ClassTable, scaling: Scaling, description: str
+) -> WeightCard:
+    """Describe weights by what their network is: the registry's default encoder for "", tiles of a size that it takes.
+
+    Bands are called red, green and blue where there are three.
+
+    Raises:
+        OptionError: there is no such network, or not with this encoder.
+    """
+    from rsseg.models.registry import check_encoder, network_entry
+
+    entry = network_entry(architecture)
+    tile = entry.side or WeightCard.tile
+    bands = range(1, scaling.channels + 1)
+    return WeightCard(
+        architecture=entry.name,
+        encoder=check_encoder(entry, encoder),
+        classes=classes,
+        bands=("red", "green", "blue") if len(bands) == 3 else tuple(f"band {n}" for n in bands),
+        scaling=scaling,
+        tile=tile,
+        halo=min(WeightCard.halo, tile // 8) if entry.stride > 1 else 0,
+        description=description,
+    )
 
 
 def with_scores(card: WeightCard, scores: Mapping[str, float]) -> WeightCard:

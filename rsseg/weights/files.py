@@ -12,7 +12,8 @@ from safetensors import SafetensorError, safe_open
 
 from rsseg.errors import RssegError, WeightsError
 from rsseg.files import write_file
-from rsseg.weights.card import WeightCard, build_from_card
+from rsseg.weights.card import CARD_KEY, WeightCard, build_from_card
+from rsseg.weights.onnx_file import has_cuda, is_onnx, read_onnx
 
 if TYPE_CHECKING:
     import torch
@@ -20,17 +21,28 @@ if TYPE_CHECKING:
 
     from rsseg.models.network import Network
 
-CARD_KEY = "rsseg_card"
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a file leaves no choice about. A network built from its card has no limits; an exported graph does.
+
+    `side`: of the only tiles it takes; `precision`: the only one it computes in; `cuda`: whether it can use a GPU.
+    """
+
+    side: int | None = None
+    precision: str | None = None
+    cuda: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """Loaded weights: the network in eval mode, its card, the name it was asked for by, the file's hash."""
+    """Loaded weights: the network in eval mode, its card, the name it was asked for by, the file's hash, its limits."""
 
     network: Network
     card: WeightCard
     name: str
     sha256: str
+    limits: Limits = Limits()
 
 
 def save_weights(path: Path, network: Network, card: WeightCard, *, dtype: torch.dtype | None = None) -> None:
@@ -60,9 +72,16 @@ def load_file(path: Path, *, name: str) -> Weights:
 
     Raises:
         WeightsError: missing, foreign or damaged file, or tensors that do not fit.
+        ResourceError: it is an ONNX file, and the packages for those are not installed.
     """
     card = read_card(path)
-    tensors = _read_tensors(path)
+    if is_onnx(path):
+        from rsseg.weights.exported import load_onnx
+
+        return Weights(
+            network=load_onnx(path), card=card, name=name, sha256=file_sha256(path), limits=read_limits(path)
+        )
+    tensors = read_tensors(path)
     network = _build(card, path)
     _check_fit(network, tensors, path)
     floats = {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
@@ -75,7 +94,10 @@ def read_card(path: Path) -> WeightCard:
 
     Raises:
         WeightsError: the file is missing, of another kind, truncated, or has no card.
+        ResourceError: it is an ONNX file, and the packages for those are not installed.
     """
+    if is_onnx(path):
+        return read_onnx(path).card
     if not path.is_file():
         raise WeightsError(f"{path}: no such file")
     try:
@@ -94,6 +116,13 @@ def read_card(path: Path) -> WeightCard:
         raise WeightsError(f"{path}: {err}", hint=err.hint) from err
 
 
+def read_limits(path: Path) -> Limits:
+    """Read what a weights file leaves no choice about; see `read_card` for the errors."""
+    if not is_onnx(path):
+        return Limits()
+    return Limits(side=read_onnx(path).input.side, precision="fp32", cuda=has_cuda())
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
@@ -107,10 +136,15 @@ def _refusal(path: Path, err: Exception) -> WeightsError:
             start = file.read(2)
     except OSError as unreadable:
         return WeightsError(f"{path}: cannot be read ({unreadable.strerror})")
+    if path.suffix == ".pt2":
+        return WeightsError(
+            f"{path}: is an exported torch program, which can run code when it is loaded",
+            hint="rsseg runs .safetensors and .onnx files: rsseg export WEIGHTS -o FILE.onnx",
+        )
     if start == b"PK" or start[:1] == b"\x80":
         return WeightsError(
             f"{path}: is a pickle as torch.save writes it, which can run code when it is loaded",
-            hint="rsseg loads only .safetensors files written by itself",
+            hint="rsseg loads only weights that it wrote; `rsseg weights convert` takes the tensors out of others",
         )
     return WeightsError(
         f"{path}: is no complete safetensors file ({err})",
@@ -118,7 +152,12 @@ def _refusal(path: Path, err: Exception) -> WeightsError:
     )
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a safetensors file by name.
+
+    Raises:
+        SafetensorError: the file is damaged.
+    """
     with safe_open(str(path), framework="pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
 

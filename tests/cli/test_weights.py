@@ -1,12 +1,31 @@
 import json
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
+from torch import Tensor
 
+import rsseg
 from rsseg.cli.main import main
-from rsseg.weights import load_weights, store
+from rsseg.models.attention import PublishedMaskAttention
+from rsseg.models.network import Network
+from rsseg.weights import load_card, load_weights, store
 from rsseg.weights.files import file_sha256
+from tests.conftest import PARITY
+from tests.models.making import network
+from tests.models.published import (
+    case_inputs,
+    mask_bits,
+    network_fixture,
+    parity_line,
+    published_weights,
+    worst_error,
+)
+from tests.weights.making import write_torchvision
 
 
 def run(*args: object) -> Result:
@@ -128,3 +147,202 @@ def test_an_existing_file_is_kept(tmp_path: Path) -> None:
 
     assert result.exit_code == 2
     assert (tmp_path / "w").read_bytes() == b"precious"
+
+
+def test_init_makes_tiles_of_the_only_size_that_a_network_takes(tmp_path: Path) -> None:
+    run("init", "--model", "maskattn_unet_published", "-o", tmp_path / "w.safetensors")
+
+    card = load_card(str(tmp_path / "w.safetensors"))
+    assert (card.architecture, card.tile, card.halo) == ("maskattn-unet-published", 128, 16)
+
+
+PUBLISHED = {  # by fixture: the network, and the case to compare
+    "maresunet_r34_b4_c6": ("maresunet", "sq64"),
+    "manet_r18_b3_c5": ("manet", "sq64"),
+    "abcnet_r18_b4_c8": ("abcnet", "sq64"),
+    "attanet_r18_b4_c6": ("attanet", "sq64"),
+    "attanet_light_b3_c19": ("attanet-light", "odd"),
+    "macunet_b4_c6": ("macunet", "sq64"),
+    "maskattn_unet_published_b3_c20": ("maskattn-unet-published", "sq128"),
+}
+
+
+@pytest.mark.parametrize("tag", PUBLISHED)
+def test_a_published_state_dict_becomes_weights_with_the_published_logits(
+    tag: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    fixture = network_fixture(tag)
+    model, case_name = PUBLISHED[tag]
+    torch.save(published_weights(fixture.description), tmp_path / "published.pth")
+    case = fixture.cases[case_name]
+
+    result = run("convert", tmp_path / "published.pth", "--model", model, "-o", tmp_path / "w.safetensors")
+    loaded = rsseg.load_network(str(tmp_path / "w.safetensors"))
+    _set_masks(loaded, seed=case.get("mask_seed", 0))
+    with torch.no_grad():
+        logits = loaded(*case_inputs(case))
+
+    assert (result.exit_code, result.stdout) == (0, f"{tmp_path / 'w.safetensors'}\n")
+    expected = case["outputs"]["logits"]
+    assert list(logits.shape) == expected["shape"]
+    stride = expected["stride"]
+    error = worst_error(logits[..., ::stride, ::stride], fixture.arrays[f"{case_name}/logits"])
+    line = parity_line(f"{tag} {case_name} converted", torch.float32, error=error, tolerance=expected["atol"])
+    record_property(PARITY, line)
+    assert error <= expected["atol"]
+
+
+def _set_masks(loaded: Network, *, seed: int) -> None:
+    modules = [m for m in loaded.modules() if isinstance(m, PublishedMaskAttention)]
+    for k, (module, side) in enumerate(
+        zip(modules, (64, 32, 16, 32, 64, 128), strict=bool(modules)), start=1
+    ):
+        module.mask = mask_bits(seed + k, 1, side, side)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> dict[str, Tensor]:
+    """A state dict of MACU-Net for four bands and two classes, in `state.pth`."""
+    tensors = network("macunet", bands=4, classes=2).state_dict()
+    torch.save(tensors, tmp_path / "state.pth")
+    return tensors
+
+
+def convert(folder: Path, *args: object, model: str = "macunet") -> Result:
+    return run("convert", folder / "state.pth", "--model", model, "-o", folder / "w.safetensors", *args)
+
+
+def test_convert_says_what_became_of_the_tensors(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    result = convert(tmp_path)
+
+    assert result.stdout == f"{tmp_path / 'w.safetensors'}\n"
+    lines = dict(line.split(maxsplit=1) for line in result.stderr.splitlines())
+    assert lines["network"] == "macunet"
+    assert lines["tensors"] == f"{len(state)} of {len(state)} used"
+    assert lines["scaling"] == "uint8, mean 0, 0, 0, 0, std 255, 255, 255, 255"
+
+
+def test_convert_as_json_is_one_object_and_silence(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    result = convert(tmp_path, "--json", "--scaling", "imagenet", "--quiet")
+
+    row = json.loads(result.stdout)
+    assert row["output"] == str(tmp_path / "w.safetensors")
+    assert row["input_sha256"] == file_sha256(tmp_path / "state.pth")
+    assert (row["used"], row["missing"], row["unknown"], row["misshapen"]) == (len(state), [], [], [])
+    assert row["scaling"]["mean"] == [123.675, 116.28, 103.53, 123.675]
+    assert result.stderr == ""
+
+
+def test_convert_takes_names_and_colours_of_classes(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    rows = [{"id": 0, "name": "sea", "color": "#0000FF"}, {"id": 1, "name": "ice", "color": "#FFFFFF"}]
+    (tmp_path / "classes.json").write_text(json.dumps({"classes": rows}))
+
+    convert(tmp_path, "--classes", tmp_path / "classes.json")
+
+    assert load_card(str(tmp_path / "w.safetensors")).classes.names == ("sea", "ice")
+
+
+def test_a_file_that_does_not_fit_is_reported_in_full(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    result = convert(tmp_path, "--json", model="attanet-light")
+
+    assert result.exit_code == 4
+    row = json.loads(result.stdout)
+    assert row["output"] is None
+    assert len(row["missing"]) > 100
+    assert len(row["unknown"]) > 100
+    assert result.stderr.startswith(f"Error: {tmp_path / 'state.pth'}: does not fit attanet-light: ")
+    assert result.stderr.splitlines()[1].startswith("Hint: is it the right --model?")
+    assert not (tmp_path / "w.safetensors").exists()
+
+
+def test_a_file_that_does_not_fit_is_told_with_some_names(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    torch.save({**state, "extra": torch.zeros(1)}, tmp_path / "state.pth")
+
+    result = convert(tmp_path)
+
+    assert result.exit_code == 4
+    assert "unknown       extra\n" in result.stderr
+    assert result.stdout == ""
+
+
+def test_an_imagenet_encoder_makes_weights_that_say_so(tmp_path: Path) -> None:
+    write_torchvision(tmp_path / "state.pth")
+
+    result = convert(tmp_path, "--classes", "3", "--seed", "1", model="manet")
+
+    assert result.exit_code == 0
+    assert "decoder untrained" in result.stderr
+    assert "unused        fc.weight, fc.bias" in result.stderr
+    card = load_card(str(tmp_path / "w.safetensors"))
+    assert (card.encoder, len(card.classes)) == ("resnet18", 3)
+    assert card.description.startswith("encoder from state.pth (sha256 ")
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (("--model", "segnet9000"), 2, "segnet9000: unknown network"),
+        (("--model", "linear"), 2, "linear: there is no published state dict of it"),
+        (("--model", "macunet", "--encoder", "resnet18"), 2, "macunet: has no encoder, found resnet18"),
+        (("--model", "macunet", "--classes", "0"), 2, "classes is 0; expected 1 to 255"),
+        (("--model", "macunet", "--classes", "gone.json"), 3, "gone.json: cannot be read"),
+        (("--model", "macunet", "--bands", "0"), 2, "0 is not in the range"),
+        (("--model", "macunet", "--bands", "3"), 2, "--bands is 3; the file says 4"),
+        (("--model", "macunet", "--classes", "3"), 2, "--classes is 3; the file says 2"),
+        (("--model", "macunet", "--scaling", "none"), 2, "'none' is not one of 'imagenet', 'unit'"),
+    ],
+)
+def test_bad_conversions_leave_no_file(
+    tmp_path: Path, state: dict[str, Tensor], options: tuple[str, ...], code: int, message: str
+) -> None:
+    result = run("convert", tmp_path / "state.pth", *options, "-o", tmp_path / "w.safetensors")
+
+    assert result.exit_code == code
+    assert message in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["state.pth"]
+
+
+def test_convert_keeps_an_existing_file_unless_told(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    (tmp_path / "w.safetensors").write_bytes(b"precious")
+
+    refused = convert(tmp_path)
+    kept = (tmp_path / "w.safetensors").read_bytes()
+    replaced = convert(tmp_path, "--overwrite")
+
+    assert (refused.exit_code, replaced.exit_code) == (2, 0)
+    assert kept == b"precious"
+    assert len(load_card(str(tmp_path / "w.safetensors")).bands) == 4
+
+
+def test_the_file_to_convert_is_never_replaced(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    before = (tmp_path / "state.pth").read_bytes()
+
+    result = run(
+        *("convert", tmp_path / "state.pth", "--model", "macunet"),
+        *("-o", tmp_path / "state.pth", "--overwrite"),
+    )
+
+    assert result.exit_code == 2
+    assert "is the file to convert" in result.stderr
+    assert (tmp_path / "state.pth").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("gone.pth", "gone.pth: no such file"), ("page.pth", "page.pth: is neither"), (".", "is a folder")],
+)
+def test_a_file_that_cannot_be_converted_is_refused_without_torch(
+    tmp_path: Path, name: str, message: str
+) -> None:
+    (tmp_path / "page.pth").write_bytes(b"<html>")
+    args = ["weights", "convert", str(tmp_path / name), "--model", "manet", "-o", str(tmp_path / "w")]
+    script = (
+        "import sys; from rsseg.cli.main import main\n"
+        f"try: main({args!r}, prog_name='rsseg')\n"
+        "except SystemExit as end: print(end.code, 'torch' in sys.modules)"
+    )
+
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert result.stdout == "4 False\n"
+    assert message in result.stderr
