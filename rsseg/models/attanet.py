@@ -76,11 +76,10 @@ class StripNetwork(Network):
         """Bring a head's output to the input's size: bilinear, corner on corner."""
         return functional.interpolate(logits, size=(height, width), mode="bilinear", align_corners=True)
 
-    def _join(self, fine: Tensor, coarse: Tensor, gate: Tensor, *, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Fuse two maps and attend: to the main head's map, as large as `like`, and the gated coarse one."""
+    def _join(self, fine: Tensor, coarse: Tensor, gate: Tensor) -> tuple[Tensor, Tensor]:
+        """Fuse two maps and attend: to a map for `refine`, and the gated coarse one, both as large as `fine`."""
         coarse = enlarge(coarse * gate, like=fine)
-        attended = self.strip(self.mix(fine * (1 - gate) + coarse))
-        return self.refine(enlarge(attended, like=like)), coarse
+        return self.strip(self.mix(fine * (1 - gate) + coarse)), coarse
 
 
 class AttaNet(StripNetwork):
@@ -122,8 +121,8 @@ class AttaNet(StripNetwork):
         """Join the features to the main head's map; the auxiliary heads read the gated f32, and f8."""
         f8, f16, f32 = features
         fine = self.fine(f16)
-        joined, coarse = self._join(fine, self.coarse(f32), self.gate(fine, f32), like=f8)
-        return joined, coarse, f8
+        joined, coarse = self._join(fine, self.coarse(f32), self.gate(fine, f32))
+        return self.refine(enlarge(joined, like=f8)), coarse, f8
 
 
 class LightEncoder(nn.Module):
@@ -183,7 +182,5 @@ class AttaNetLight(StripNetwork):
         """Join the features to the main head's map; the auxiliary heads read the gated f16, and what precedes it."""
         f8, before, f16 = features
         fine, coarse = self.fine(f8), self.coarse(f16)
-        joined, coarse = self._join(
-            self.fine_out(fine), self.coarse_out(coarse), self.gate(fine, coarse), like=f8
-        )
-        return joined, coarse, before
+        joined, coarse = self._join(self.fine_out(fine), self.coarse_out(coarse), self.gate(fine, coarse))
+        return self.refine(joined), coarse, before

@@ -1,9 +1,10 @@
 """Attention in two steps: `summarise` takes sums over positions, `attend` lets every position use them.
 
 The sums (`rsseg.models.context`) add up over tiles, so an image may be summarised piece by piece and attended to as
-a whole. `forward(x)` is `attend(x, summarise(x))`, which is what the papers do. Cost and memory grow with the number
-of positions L = H * W; no (L, L) matrix is ever formed. Two kinds of attention have no such sums, because every pair
-of positions has a weight of its own: dot-product attention, here as the reference, and mask attention.
+a whole. `forward(x)` is `attend(x, summarise(x))`, which is what the papers do. Cost and memory then grow with the
+number of positions L = H * W, those of strips with L * W. Two kinds of attention have no such sums, because every pair
+of positions has a weight of its own: dot-product attention, here as the reference, which forms the (L, L) matrix, and
+mask attention, which leaves that to torch's fused kernels: their cost is as high, their memory is not.
 
 In this order:
 
@@ -14,7 +15,8 @@ In this order:
 
 Those between positions or channels add their result, times a learned `scale` that starts at zero, to their input.
 Sums, energies and the softmax are taken in float32 at least, with autocast off; projections and the last product run
-in the type of x. Where no position is valid, attention adds nothing.
+in the type of x. Mask attention gives half-precision queries, keys and values to the fused kernels as they are, which
+add up in float32 by themselves. Where no position is valid, attention adds nothing, whatever x holds there.
 
 Shapes: N samples, C channels, K key channels, H rows, W columns, L = H * W positions.
 """
@@ -47,17 +49,25 @@ EPSILON = 1e-6
 _SMALLEST_TOTAL = 2e-5
 """Of the average weight: below it all keys oppose the query and the rest is rounding. Its inverse fits float16."""
 
-_SMALLEST_SHARE = 1e-12
-"""Of a query's weight that active keys have: below it their average fades out, and its gradient stays in bounds."""
+_SMALLEST_KERNEL_TOTAL = 1e-30
+"""Of the weights of kernel attention: below it the average fades out. Its inverse leaves room for gradients."""
+
+_SMALLEST_SHARE = 1e-3
+"""Of a query's weight that active keys have: below it the gradient of the gates is that of a query with this much."""
 
 
 class _Projections(nn.Module):
     """Queries, keys and values (N, C // 8 or C, H, W) of a map of features, and the scale of the result.
 
     Without `residual` the result alone is returned, not its sum with the input.
+
+    Raises:
+        OptionError: there are fewer than 8 channels.
     """
 
     def __init__(self, channels: int, *, residual: bool = True) -> None:
+        if channels < 8:
+            raise OptionError(f"channels is {channels}; attention needs at least 8, for one channel of keys")
         super().__init__()
         self.query = nn.Conv2d(channels, channels // 8, kernel_size=1)
         self.key = nn.Conv2d(channels, channels // 8, kernel_size=1)
@@ -83,11 +93,11 @@ class PositionAttention(_Projections):
         key, value = self.key(x), self.value(x)
         with _autocast_off(x):
             key = _mask(self._feature(_wide(key).flatten(2)), valid)  # (N, K, L)
-            value = _wide(value).flatten(2)  # (N, C, L)
+            value = _mask(_wide(value).flatten(2), valid)  # (N, C, L)
             return PositionContext(
                 positions=_count(x, valid),
                 keys=key.sum(dim=2),
-                values=_mask(value, valid).sum(dim=2),
+                values=value.sum(dim=2),
                 key_values=key @ value.transpose(1, 2),
             )
 
@@ -115,8 +125,9 @@ class LinearAttention(PositionAttention):
     That is the first-order expansion of the softmax weight exp <q_i, k_j>.
 
     Shape: (N, C, H, W) to the same, C >= 8.
-    Source: Li et al. 2020, arXiv:2007.14902, as MAResU-Net uses it; ABCNet uses it without residual. Departure: a zero
-    query or key stays zero, where the published code divides by its norm and gives NaN.
+    Source: Li et al. 2020, arXiv:2007.14902, as MAResU-Net uses it; ABCNet uses it without residual. Departures: a zero
+    query or key stays zero, where the published code divides by its norm and gives NaN. Where all keys oppose a query,
+    so that their weights average less than 2e-5 (exact ones cannot be negative), it divides by 2e-5 instead.
     """
 
     def _feature(self, projected: Tensor) -> Tensor:
@@ -136,7 +147,9 @@ class KernelAttention(PositionAttention):
     the values, and a position mixes these K averages with weights that are positive and sum to 1.
 
     Shape: (N, C, H, W) to the same, C >= 8.
-    Source: Li et al. 2021, Multiattention Network, arXiv:2009.02130.
+    Source: Li et al. 2021, Multiattention Network, arXiv:2009.02130. Departure: where the weights of a query average
+    less than 1e-30 in all it divides by 1e-30, so that a query whose softplus is 0 adds nothing, where the published
+    code gives NaN.
     """
 
     def _feature(self, projected: Tensor) -> Tensor:
@@ -146,7 +159,7 @@ class KernelAttention(PositionAttention):
         keys = mean.keys.unsqueeze(2)  # (N, K, 1)
         weights = query * keys  # (N, K, L)
         total = weights.sum(dim=1, keepdim=True)  # (N, 1, L)
-        return weights / total.clamp_min(torch.finfo(query.dtype).tiny), mean.key_values / keys
+        return weights / total.clamp_min(_SMALLEST_KERNEL_TOTAL), mean.key_values / keys
 
 
 class DotProductAttention(_Projections):
@@ -190,8 +203,8 @@ class ChannelAttention(nn.Module):
     def summarise(self, x: Tensor, valid: Tensor | None = None) -> ChannelContext:
         """Sum x x^T over positions; `valid` (N, H, W) leaves positions out."""
         with _autocast_off(x):
-            flat = _wide(x).flatten(2)  # (N, C, L)
-            return ChannelContext(positions=_count(x, valid), gram=_mask(flat, valid) @ flat.transpose(1, 2))
+            flat = _mask(_wide(x).flatten(2), valid)  # (N, C, L)
+            return ChannelContext(positions=_count(x, valid), gram=flat @ flat.transpose(1, 2))
 
     def attend(self, x: Tensor, context: ChannelContext) -> Tensor:
         """Let every channel of `x` average the channels; a context of N = 1 serves all samples."""
@@ -287,13 +300,19 @@ class GlobalMean(nn.Module):
 class ChannelGate(nn.Module):
     """Reduce to `out` channels, and weigh each by a gate in (0, 1) made of its average and its maximum.
 
-    Where no position is valid, both count as 0 and every gate is 1 / 2.
+    Where no position is valid, both count as 0 and every gate is 1 / 2. Positions that share the maximum share its
+    gradient, which the published pooling gives to one of them.
 
     Shape: (N, channels, H, W) to (N, out, H, W), out >= ratio.
-    Source: Li et al. 2021, MACU-Net, doi 10.1109/LGRS.2021.3052886, there "channel attention block".
+    Source: Li et al. 2022, MACU-Net, doi 10.1109/LGRS.2021.3052886, there "channel attention block".
+
+    Raises:
+        OptionError: `ratio` is not in [1, out].
     """
 
     def __init__(self, channels: int, out: int, *, ratio: int = 16) -> None:
+        if not 1 <= ratio <= out:
+            raise OptionError(f"ratio is {ratio}; it must be from 1 to the {out} channels that are weighed")
         super().__init__()
         self.reduce = nn.Conv2d(channels, out, kernel_size=1, bias=False)
         self.average_in = nn.Conv2d(out, out // ratio, kernel_size=1, bias=False)
@@ -355,11 +374,10 @@ class StripAttention(nn.Module):
         """Sum queries and values over the rows of every column; `valid` (N, H, W) leaves positions out."""
         query, value = self.query(x), self.value(x)
         with _autocast_off(x):
-            seen = torch.ones_like(x[:, 0], dtype=torch.bool) if valid is None else valid
             return StripContext(
-                positions=seen.sum(dim=1),  # (N, W)
-                queries=(_wide(query) * seen.unsqueeze(1)).sum(dim=2),
-                values=(_wide(value) * seen.unsqueeze(1)).sum(dim=2),
+                positions=_count_rows(x, valid),
+                queries=_sum_rows(query, valid),
+                values=_sum_rows(value, valid),
             )
 
     def attend(self, x: Tensor, context: StripContext) -> Tensor:
@@ -369,7 +387,7 @@ class StripAttention(nn.Module):
             key = _wide(key).flatten(2).transpose(1, 2)  # (N, L, K)
             mean = context.mean().to(key.dtype)
             seen = (context.positions > 0).unsqueeze(1)  # (N, 1, W)
-            scores = (key @ mean.queries).masked_fill(~seen, torch.finfo(key.dtype).min)
+            scores = (key @ mean.queries).masked_fill_(~seen, torch.finfo(key.dtype).min)
             # Where no column is seen the weights are even, and all values 0.
             weights = torch.softmax(scores, dim=2)  # (N, L, W)
             return _product(x, mean.values, weights.transpose(1, 2))
@@ -379,16 +397,20 @@ class MaskAttention(nn.Module):
     """Multi-head attention between positions, of which a learned mask leaves some out.
 
     A 1 x 1 convolution gives every position a probability; from 1 / 2 on it is active, b_j = 1. Position j then weighs
-    b_j exp(s_ij) / sum_l b_l exp(s_il), with s = <q, k> / sqrt(C / heads); the mixture is projected, added to the
-    input and normalised over channels. Where none is active, all are. Gradients reach the probabilities straight
-    through the step (b + p - stop_gradient(p)), which an additive mask of -inf would not let pass: so the module
-    attends to [b v, b] with all keys and divides. Torch's fused kernels form no (L, L) matrix.
+    b_j exp(s_ij) / sum_l b_l exp(s_il), with s = <q, k> / sqrt(C / heads); the mixture y_i is projected, added to the
+    input and normalised over channels. Where none is active, all are. Torch's fused kernels form no (L, L) matrix.
+
+    Gradients reach the probabilities straight through the step (b + p - stop_gradient(p)), which a masked softmax does
+    not let pass. So where they are wanted, it gets a second term, which is zero and has only the gradient of the gates:
+    with a_ij the softmax over all keys, sum_j (p_j - stop_gradient(p_j)) a_ij (v_j - y_i) / sum_l b_l a_il.
 
     A map of more than `max_tokens` positions is cut into equal windows of at most sqrt(max_tokens) a side, which attend
     to themselves; positions that pad the last ones are never active.
 
     Shape: (N, C, H, W) to the same.
-    Source: the idea of MaskAttn-UNet, arXiv:2503.10686, with what the paper leaves open decided by us.
+    Source: the idea of MaskAttn-UNet, arXiv:2503.10686, with what the paper leaves open decided by us. Departure: that
+    divisor, which no longer bounds the gradient of an inactive position once it draws nearly all the weight, is taken
+    as 1 / 1000 at least. Output and all other gradients are exact.
 
     Args:
         channels: C.
@@ -423,8 +445,7 @@ class MaskAttention(nn.Module):
         height, width = self._window(x)
         tokens = _windows(x, height, width)  # (M, T, C): M windows of T positions
         inside = _windows(torch.ones_like(probs, dtype=torch.bool), height, width)
-        gate = _straight_through(_windows(probs, height, width), inside)  # (M, T, 1)
-        mixed = self.project(self._attend(tokens, gate))
+        mixed = self.project(self._attend(tokens, _windows(probs, height, width), inside))
         return _join_windows(self.norm(tokens + mixed), height, width, like=x)
 
     def mask_probs(self, x: Tensor) -> Tensor:
@@ -438,15 +459,14 @@ class MaskAttention(nn.Module):
         side = math.isqrt(self.max_tokens)
         return _equal_parts(height, at_most=side), _equal_parts(width, at_most=side)
 
-    def _attend(self, tokens: Tensor, gate: Tensor) -> Tensor:
+    def _attend(self, tokens: Tensor, probs: Tensor, inside: Tensor) -> Tensor:
         query, key, value = (self._split(p(tokens)) for p in (self.query, self.key, self.value))
-        size = value.shape[3]
+        active = _active(probs, inside)  # (M, T, 1)
         with _autocast_off(tokens):
-            gate = gate.to(value.dtype).unsqueeze(1)  # (M, 1, T, 1)
-            gated = torch.cat([gate * value, gate.expand(-1, self.heads, -1, -1)], dim=3)
-            sums = _fused_attention(query, key, gated, scale=size**-0.5)  # (M, heads, T, size + 1)
-            share = sums[..., size:].clamp_min(max(_SMALLEST_SHARE, torch.finfo(sums.dtype).tiny))
-            mixed = sums[..., :size] / share
+            mixed = _fused_attention(query, key, value, keys=active)  # (M, heads, T, C / heads)
+            if probs.requires_grad:
+                parts = (_wide(t.detach()) for t in (query, key, value, mixed))
+                mixed = mixed + _gate_gradient(*parts, probs=probs, active=active, inside=inside)
         return mixed.transpose(1, 2).flatten(2).to(tokens.dtype)  # (M, T, C)
 
     def _split(self, projected: Tensor) -> Tensor:
@@ -516,7 +536,7 @@ def _inverse_norm(square: Tensor) -> Tensor:
 
 def _mask(flat: Tensor, valid: Tensor | None) -> Tensor:
     """Set the columns of `flat` (N, R, L) to zero that `valid` (N, H, W) leaves out."""
-    return flat if valid is None else flat * valid.flatten(1).unsqueeze(1)
+    return flat if valid is None else flat.masked_fill(~valid.flatten(1).unsqueeze(1), 0)
 
 
 def _count(x: Tensor, valid: Tensor | None) -> Tensor:
@@ -524,6 +544,20 @@ def _count(x: Tensor, valid: Tensor | None) -> Tensor:
     if valid is not None:
         return valid.flatten(1).sum(dim=1)
     return torch.full((x.shape[0],), x.shape[2] * x.shape[3], dtype=torch.int64, device=x.device)
+
+
+def _count_rows(x: Tensor, valid: Tensor | None) -> Tensor:
+    """How many rows of each column count; (N, W) int64."""
+    if valid is not None:
+        return valid.sum(dim=1)
+    return torch.full((x.shape[0], x.shape[3]), x.shape[2], dtype=torch.int64, device=x.device)
+
+
+def _sum_rows(projected: Tensor, valid: Tensor | None) -> Tensor:
+    """Add up (N, R, H, W) to (N, R, W) without the positions that `valid` (N, H, W) leaves out."""
+    if valid is not None:
+        projected = projected.masked_fill(~valid.unsqueeze(1), 0)
+    return projected.sum(dim=2, dtype=torch.promote_types(projected.dtype, torch.float32))
 
 
 def _product(x: Tensor, matrix: Tensor, columns: Tensor, *, residual: bool = True) -> Tensor:
@@ -556,13 +590,15 @@ def _windows(x: Tensor, height: int, width: int) -> Tensor:
         x = functional.pad(x, (0, right, 0, bottom))
     n, channels, rows, columns = x.shape
     cells = x.reshape(n, channels, rows // height, height, columns // width, width)
-    return cells.permute(0, 2, 4, 3, 5, 1).reshape(-1, height * width, channels)
+    count = n * (rows // height) * (columns // width)
+    return cells.permute(0, 2, 4, 3, 5, 1).reshape(count, height * width, channels)
 
 
 def _join_windows(tokens: Tensor, height: int, width: int, *, like: Tensor) -> Tensor:
     """Put windows (M, height * width, C) back together, in the shape, type and layout of `like` (N, C, H, W)."""
     n, channels, rows, columns = like.shape
-    cells = tokens.view(n, math.ceil(rows / height), -1, height, width, channels)
+    down, across = math.ceil(rows / height), math.ceil(columns / width)
+    cells = tokens.view(n, down, across, height, width, channels)
     y = cells.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)[:, :, :rows, :columns]
     turned = like.is_contiguous(memory_format=torch.channels_last)
     return y.to(like.dtype).contiguous(
@@ -570,19 +606,41 @@ def _join_windows(tokens: Tensor, height: int, width: int, *, like: Tensor) -> T
     )
 
 
-def _straight_through(probs: Tensor, inside: Tensor) -> Tensor:
-    """1 where `probs` (M, T, 1) are at least 1 / 2, else 0, with their gradient; `inside` where none are."""
+def _active(probs: Tensor, inside: Tensor) -> Tensor:
+    """Which `probs` (M, T, 1) are at least 1 / 2; `inside` where none are."""
     active = probs >= 0.5
-    active = torch.where(active.any(dim=1, keepdim=True), active, inside)
-    return active.to(probs.dtype) + (probs - probs.detach())
+    return torch.where(active.any(dim=1, keepdim=True), active, inside)
 
 
-def _fused_attention(query: Tensor, key: Tensor, value: Tensor, *, scale: float) -> Tensor:
-    """Softmax attention (M, heads, T, ...) whose values may be longer than the keys.
+def _gate_gradient(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mixed: Tensor,
+    *,
+    probs: Tensor,
+    active: Tensor,
+    inside: Tensor,
+) -> Tensor:
+    """Zeros (M, heads, T, size) whose gradient is that of `mixed` by the gates of its keys; see `MaskAttention`."""
+    size = value.shape[3]
+    change = (probs - probs.detach()).to(value.dtype).unsqueeze(1).expand(*value.shape[:3], 1)
+    gate = active.to(value.dtype).unsqueeze(1).expand_as(change)
+    sums = _fused_attention(query, key, torch.cat([change * value, change, gate], dim=3), keys=inside)
+    moved, weight, share = sums[..., :size], sums[..., size : size + 1], sums[..., size + 1 :]
+    return (moved - weight * mixed) / share.detach().clamp_min(_SMALLEST_SHARE)
+
+
+def _fused_attention(query: Tensor, key: Tensor, value: Tensor, *, keys: Tensor) -> Tensor:
+    """Softmax attention (M, heads, T, ...) to those `keys` (M, T, 1) that are True; values may be longer than keys.
 
     The fused kernels want one length for all, a multiple of 8: zeros fill up, and change no product.
     """
-    size = value.shape[3]
+    scale, size = key.shape[3] ** -0.5, value.shape[3]
     full = 8 * math.ceil(size / 8)
-    query, key, value = (functional.pad(t, (0, full - t.shape[3])) for t in (query, key, value))
-    return functional.scaled_dot_product_attention(query, key, value, scale=scale)[..., :size]
+    query, key, value = (
+        t if t.shape[3] == full else functional.pad(t, (0, full - t.shape[3])) for t in (query, key, value)
+    )
+    seen = keys.transpose(1, 2).unsqueeze(1)  # (M, 1, 1, T)
+    mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=seen, scale=scale)
+    return mixed[..., :size]

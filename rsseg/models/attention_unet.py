@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol
 
 from torch import Tensor, nn
 
+from rsseg.models.attention import ChannelAttention, PositionAttention
 from rsseg.models.blocks import ConvUnit
 from rsseg.models.context import AnyContext, BlockContext
 from rsseg.models.network import Network, pad_to_multiple, reduce_valid
@@ -50,21 +51,50 @@ class Head(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """What the skeleton asks of an attention block: attention in two steps, joined by `forward`."""
+    """Position and channel attention to the same map; subclasses say how the two are joined.
+
+    Shape: (N, C, H, W) to the same.
+
+    Args:
+        mix: what comes before both.
+        position: between positions.
+        energy_positions: see `ChannelAttention`.
+    """
+
+    def __init__(
+        self, mix: nn.Module, position: PositionAttention, *, energy_positions: float | None
+    ) -> None:
+        super().__init__()
+        self.mix = mix
+        self.position = position
+        self.channel = ChannelAttention(energy_positions=energy_positions)
 
     def forward(self, x: Tensor, context: BlockContext | None = None) -> Tensor:
         """Attend to `context`, or to `x` itself where there is none."""
-        raise NotImplementedError
+        mixed = self.mix(x)
+        known = self._summarise(mixed, None) if context is None else context
+        return self._join(
+            self.position.attend(mixed, known.position), self.channel.attend(mixed, known.channel)
+        )
 
     def summarise(self, x: Tensor, valid: Tensor | None = None) -> BlockContext:
         """Take the sums that attention needs; `valid` (N, H, W) leaves positions out."""
+        return self._summarise(self.mix(x), valid)
+
+    def _summarise(self, mixed: Tensor, valid: Tensor | None) -> BlockContext:
+        return BlockContext(
+            position=self.position.summarise(mixed, valid), channel=self.channel.summarise(mixed, valid)
+        )
+
+    def _join(self, position: Tensor, channel: Tensor) -> Tensor:
+        """Join the results of the two branches."""
         raise NotImplementedError
 
 
 class BuildAttention(Protocol):
-    """Makes the attention block for features of so many channels, `stride` input pixels apart."""
+    """Makes the attention block for features of so many channels."""
 
-    def __call__(self, channels: int, *, stride: int) -> AttentionBlock:
+    def __call__(self, channels: int, *, energy_positions: float | None) -> AttentionBlock:
         """Make one."""
         ...
 
@@ -74,20 +104,37 @@ class AttentionUNet(Network):
 
     All attention reads encoder features, so one pass over an image's tiles suffices for its contexts: one for each
     attention block, the coarsest first.
+
+    Args:
+        encoder: of `ResNet`.
+        bands: input channels.
+        classes: output channels.
+        attention: makes the blocks.
+        energy_positions: pixels of the images the network was trained on, of which each block takes its own number of
+            positions; None leaves the energies of channel attention as they are.
     """
 
     stride: ClassVar[int] = STRIDES[-1]
     padding: ClassVar[int] = STRIDES[-1]
     context_passes: ClassVar[int | None] = 1
 
-    def __init__(self, encoder: str, *, bands: int, classes: int, attention: BuildAttention) -> None:
+    def __init__(
+        self,
+        encoder: str,
+        *,
+        bands: int,
+        classes: int,
+        attention: BuildAttention,
+        energy_positions: int | None,
+    ) -> None:
         super().__init__()
         self.encoder = ResNet(encoder, bands=bands)
         c1, c2, c3, c4 = self.encoder.channels
-        self.attention4 = attention(c4, stride=STRIDES[3])
-        self.attention3 = attention(c3, stride=STRIDES[2])
-        self.attention2 = attention(c2, stride=STRIDES[1])
-        self.attention1 = attention(c1, stride=STRIDES[0])
+        p1, p2, p3, p4 = (energy_positions and energy_positions / stride**2 for stride in STRIDES)
+        self.attention4 = attention(c4, energy_positions=p4)
+        self.attention3 = attention(c3, energy_positions=p3)
+        self.attention2 = attention(c2, energy_positions=p2)
+        self.attention1 = attention(c1, energy_positions=p1)
         self.decoder4 = DecoderBlock(c4, c3)
         self.decoder3 = DecoderBlock(c3, c2)
         self.decoder2 = DecoderBlock(c2, c1)

@@ -8,11 +8,10 @@ Shapes: N samples, C channels, H rows, W columns.
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from rsseg.models.attention import ChannelAttention, KernelAttention
+from rsseg.models.attention import KernelAttention
 from rsseg.models.attention_unet import AttentionBlock, AttentionUNet
-from rsseg.models.context import BlockContext
 
 
 class MANetAttention(AttentionBlock):
@@ -22,20 +21,10 @@ class MANetAttention(AttentionBlock):
     """
 
     def __init__(self, channels: int, *, energy_positions: float | None = None) -> None:
-        super().__init__()
-        self.position = KernelAttention(channels)
-        self.channel = ChannelAttention(energy_positions=energy_positions)
+        super().__init__(nn.Identity(), KernelAttention(channels), energy_positions=energy_positions)
 
-    def forward(self, x: Tensor, context: BlockContext | None = None) -> Tensor:
-        """Attend to `context`, or to `x` itself where there is none."""
-        known = self.summarise(x) if context is None else context
-        return self.position.attend(x, known.position) + self.channel.attend(x, known.channel)
-
-    def summarise(self, x: Tensor, valid: Tensor | None = None) -> BlockContext:
-        """Take the sums that attention needs; `valid` (N, H, W) leaves positions out."""
-        return BlockContext(
-            position=self.position.summarise(x, valid), channel=self.channel.summarise(x, valid)
-        )
+    def _join(self, position: Tensor, channel: Tensor) -> Tensor:
+        return position + channel
 
 
 class MANet(AttentionUNet):
@@ -57,8 +46,10 @@ class MANet(AttentionUNet):
         classes: int,
         energy_positions: int | None = None,
     ) -> None:
-        def attention(channels: int, *, stride: int) -> MANetAttention:
-            positions = None if energy_positions is None else energy_positions / stride**2
-            return MANetAttention(channels, energy_positions=positions)
-
-        super().__init__(encoder, bands=bands, classes=classes, attention=attention)
+        super().__init__(
+            encoder,
+            bands=bands,
+            classes=classes,
+            attention=MANetAttention,
+            energy_positions=energy_positions,
+        )

@@ -8,15 +8,15 @@ Shapes: N samples, C channels, H rows, W columns.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 from torch import Tensor, nn
 
 from rsseg.errors import OptionError
-from rsseg.models.attention import ChannelAttention, LinearAttention
+from rsseg.models.attention import LinearAttention
 from rsseg.models.attention_unet import AttentionBlock, AttentionUNet
 from rsseg.models.blocks import ConvUnit
-from rsseg.models.context import BlockContext
 
 DROPOUT = 0.1
 
@@ -28,33 +28,19 @@ class MAResUNetAttention(AttentionBlock):
     """
 
     def __init__(self, channels: int, *, norm: bool = False, energy_positions: float | None = None) -> None:
-        super().__init__()
-        self.mix = ConvUnit(nn.Conv2d(channels, channels, 3, padding=1), norm=norm)
-        self.position = LinearAttention(channels)
-        self.channel = ChannelAttention(energy_positions=energy_positions)
+        super().__init__(
+            ConvUnit(nn.Conv2d(channels, channels, 3, padding=1), norm=norm),
+            LinearAttention(channels),
+            energy_positions=energy_positions,
+        )
         self.dropout = nn.Identity() if norm else nn.Dropout2d(DROPOUT)
         self.position_out = ConvUnit(nn.Conv2d(channels, channels, 1), norm=norm)
         self.channel_out = ConvUnit(nn.Conv2d(channels, channels, 1), norm=norm)
         self.out = ConvUnit(nn.Conv2d(channels, channels, 1), norm=norm)
 
-    def forward(self, x: Tensor, context: BlockContext | None = None) -> Tensor:
-        """Attend to `context`, or to `x` itself where there is none."""
-        mixed = self.mix(x)
-        return self._attend(mixed, self._summarise(mixed, None) if context is None else context)
-
-    def summarise(self, x: Tensor, valid: Tensor | None = None) -> BlockContext:
-        """Take the sums that attention needs; `valid` (N, H, W) leaves positions out."""
-        return self._summarise(self.mix(x), valid)
-
-    def _summarise(self, mixed: Tensor, valid: Tensor | None) -> BlockContext:
-        return BlockContext(
-            position=self.position.summarise(mixed, valid), channel=self.channel.summarise(mixed, valid)
-        )
-
-    def _attend(self, mixed: Tensor, context: BlockContext) -> Tensor:
-        position = self.position_out(self.dropout(self.position.attend(mixed, context.position)))
-        channel = self.channel_out(self.dropout(self.channel.attend(mixed, context.channel)))
-        y: Tensor = self.out(self.dropout(position + channel))
+    def _join(self, position: Tensor, channel: Tensor) -> Tensor:
+        joined = self.position_out(self.dropout(position)) + self.channel_out(self.dropout(channel))
+        y: Tensor = self.out(self.dropout(joined))
         return y
 
 
@@ -86,8 +72,10 @@ class MAResUNet(AttentionUNet):
         if attention_norm not in ("none", "batch"):
             raise OptionError(f"attention_norm is {attention_norm!r}; it must be 'none' or 'batch'")
 
-        def attention(channels: int, *, stride: int) -> MAResUNetAttention:
-            positions = None if energy_positions is None else energy_positions / stride**2
-            return MAResUNetAttention(channels, norm=attention_norm == "batch", energy_positions=positions)
-
-        super().__init__(encoder, bands=bands, classes=classes, attention=attention)
+        super().__init__(
+            encoder,
+            bands=bands,
+            classes=classes,
+            attention=partial(MAResUNetAttention, norm=attention_norm == "batch"),
+            energy_positions=energy_positions,
+        )

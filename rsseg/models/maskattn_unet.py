@@ -200,6 +200,9 @@ class MaskAttnUNet(MaskAttnSkeleton):
     def embed(self, x: Tensor) -> Tensor:
         """Compute the embeddings (N, E, H, W) of an image (N, B, H, W).
 
+        For loops of one's own: no command calls it, so `rsseg train` leaves its head as it was made, and the logits
+        do not depend on it. It takes a whole pass of its own. `rsseg.training.contrastive` has the loss that trains it.
+
         Raises:
             OptionError: the network was built without.
         """

@@ -60,8 +60,19 @@ class Network(nn.Module):
         self.auxiliary_heads = nn.ModuleList()
 
     def forward(self, x: Tensor, contexts: Sequence[AnyContext] | None = None) -> Tensor | Logits:
-        """Compute logits; `contexts` are those of all passes, and one of N = 1 serves all samples."""
+        """Compute logits; `contexts` are those of all passes, and one of N = 1 serves all samples.
+
+        Its padding keeps it from being exported for all sizes: `rsseg.export` takes encode, decode and head.
+
+        Raises:
+            OptionError: a batch too small to train on, or contexts for a network that takes none.
+        """
         height, width = x.shape[2:]
+        if contexts and not self.context_passes:
+            raise OptionError(
+                f"{type(self).__name__}: takes no contexts, found {len(contexts)}",
+                hint="leave them out: it attends to each image by itself, if at all",
+            )
         if self.training:
             self._check_batch(x)
         maps = self.decode(self.encode(pad_to_multiple(x, self.padding)), contexts)
@@ -111,10 +122,11 @@ class Network(nn.Module):
     def _check_batch(self, x: Tensor) -> None:
         samples, _, height, width = x.shape
         positions = -(-height // self.stride) * -(-width // self.stride)
-        if samples < self.least_batch or samples * positions < 2:
+        single = samples < self.least_batch or samples * positions < 2
+        if single and any(isinstance(module, nn.BatchNorm2d) for module in self.modules()):
             raise OptionError(
-                f"{type(self).__name__}: a batch of {samples} samples of {width} x {height} px leaves batch norm a"
-                " single value per channel",
+                f"{type(self).__name__}: batch size {samples} at {width} x {height} px leaves batch norm a single"
+                " value per channel",
                 hint="train on larger batches" + ("" if self.least_batch > 1 else " or larger samples"),
             )
 

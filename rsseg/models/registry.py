@@ -144,7 +144,7 @@ _ENTRIES = (
     NetworkEntry(
         name="maskattn-unet",
         network="rsseg.models.maskattn_unet:MaskAttnUNet",
-        sizes={"": Size(22_757_836, 2049.56, None)},
+        sizes={"": Size(22_757_836, 1601.81, None)},
         stride=8,
         context_passes=None,
         paper="MaskAttn-UNet 2025, arXiv:2503.10686",

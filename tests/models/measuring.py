@@ -20,7 +20,7 @@ from rsseg.models.registry import NetworkEntry, build_network
 def measure_cost(entry: NetworkEntry, encoder: str) -> tuple[int, float]:
     """Parameters for three bands and six classes, and GMAC of one image of 512 x 512 pixels in eval mode."""
     side = entry.side or 512
-    with torch.device("meta"):
+    with torch.no_grad(), torch.device("meta"):
         network = build_network(entry.name, encoder=encoder, classes=6).eval()
         with FlopCounterMode(display=False) as counter:
             network(torch.empty(1, 3, side, side))

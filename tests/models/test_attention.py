@@ -24,7 +24,7 @@ from rsseg.models.attention import (
     LinearAttention,
     StripAttention,
 )
-from rsseg.models.context import Context
+from rsseg.models.context import Context, PositionContext
 from rsseg.models.manet import MANetAttention
 from rsseg.models.maresunet import MAResUNetAttention
 from tests import oracles
@@ -375,6 +375,114 @@ def test_tiny_keys_do_not_overflow_in_half_precision() -> None:
         found = module(image(1, 16, 8, 8).half())
 
     assert found.isfinite().all()
+
+
+def opposed(module: LinearAttention, *, total: float) -> tuple[PositionContext, Tensor]:
+    """A context whose keys leave every query, all of them (1,), an average weight of `total`; and its definition."""
+    nn.init.zeros_(module.query.weight)
+    assert module.query.bias is not None
+    nn.init.ones_(module.query.bias)
+    generator = torch.Generator().manual_seed(0)
+    values, products = torch.rand(2, 1, 8, dtype=torch.float64, generator=generator)
+    keys = torch.full((1, 1), total - 1 - oracles.EPSILON, dtype=torch.float64)
+    context = PositionContext(
+        positions=torch.tensor([1]), keys=keys, values=values, key_values=products.unsqueeze(1)
+    )
+    return context, module.scale * (values + products).view(1, 8, 1, 1)
+
+
+@pytest.mark.parametrize(("total", "divisor"), [(2.1e-5, 2.1e-5), (1.9e-5, 2e-5), (0.0, 2e-5)])
+def test_linear_attention_divides_by_the_average_weight_down_to_a_bound(total: float, divisor: float) -> None:
+    module = filled(LinearAttention(8, residual=False))
+    context, weighed = opposed(module, total=total)
+
+    found = module.attend(image(1, 8, 2, 3, dtype=torch.float64), context)
+
+    torch.testing.assert_close(found, (weighed / divisor).expand(1, 8, 2, 3), rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_keys_that_oppose_every_query_stay_finite_in_half_precision(dtype: torch.dtype) -> None:
+    module = filled(LinearAttention(8), dtype=torch.float32)
+    for conv, sign in ((module.query, 1.0), (module.key, -1.0)):
+        nn.init.zeros_(conv.weight)
+        assert conv.bias is not None
+        nn.init.constant_(conv.bias, sign)
+
+    with torch.no_grad(), torch.autocast("cpu", dtype=dtype):
+        found = module(image(1, 8, 4, 5).to(dtype))
+
+    assert found.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("bias", "dtype"), [(-60.0, torch.float32), (-60.0, torch.float64), (-30.0, torch.float32)]
+)
+def test_queries_whose_softplus_is_almost_zero_average_exactly(bias: float, dtype: torch.dtype) -> None:
+    module = without_queries(KernelAttention(16), bias=bias)
+    x = image(1, 16, 3, 4, dtype=torch.float64)
+    key, value = (conv(x).flatten(2) for conv in (module.key, module.value))
+    query = torch.full_like(key, -1.0)  # all channels alike: how small they are does not matter
+    expected = x + module.scale * oracles.kernel_attention(query, key, value).view(x.shape)
+
+    found = module.to(dtype)(x.to(dtype))
+
+    torch.testing.assert_close(
+        found.double(), expected, rtol=0, atol=1e-5 if dtype == torch.float32 else 1e-12
+    )
+
+
+@pytest.mark.parametrize("bias", [-75.0, -90.0, -200.0])
+def test_queries_whose_softplus_is_zero_add_little_and_have_finite_gradients(bias: float) -> None:
+    module = without_queries(KernelAttention(16), bias=bias).float()
+    x = (image(1, 16, 3, 4) * 100).requires_grad_()
+
+    found = module(x)
+    found.square().sum().backward()
+
+    assert (found - x).abs().max() < 0.01 if bias < -75 else (found - x).isfinite().all()
+    assert x.grad is not None
+    for tensor in (x, *module.parameters()):
+        assert tensor.grad is not None
+        assert tensor.grad.isfinite().all()
+
+
+def without_queries(module: KernelAttention, *, bias: float) -> KernelAttention:
+    """Seeded weights, but every query is `bias` everywhere."""
+    filled(module)
+    nn.init.zeros_(module.query.weight)
+    assert module.query.bias is not None
+    nn.init.constant_(module.query.bias, bias)
+    return module
+
+
+@pytest.mark.parametrize("name", TWO_STEPS)
+@pytest.mark.parametrize("garbage", [math.nan, math.inf])
+def test_what_invalid_positions_hold_has_no_influence(name: str, garbage: float) -> None:
+    module = filled(TWO_STEPS[name](16))
+    x = image(1, 16, 3, 4, dtype=torch.float64)
+    valid = torch.ones(1, 3, 4, dtype=torch.bool)
+    valid[:, 1, 2] = False
+    spoilt = x.masked_fill(~valid.unsqueeze(1), garbage)
+
+    found, expected = module.summarise(spoilt, valid), module.summarise(x, valid)
+
+    for key, value in entries(expected).items():
+        near(entries(found)[key], value, tolerance=1e-12)
+
+
+@pytest.mark.parametrize("build", [LinearAttention, KernelAttention, DotProductAttention])
+def test_fewer_than_eight_channels_leave_none_for_keys_and_are_refused(
+    build: Callable[[int], nn.Module],
+) -> None:
+    with pytest.raises(OptionError, match="channels is 7"):
+        build(7)
+
+
+@pytest.mark.parametrize("ratio", [0, 17])
+def test_a_gate_refuses_a_ratio_that_leaves_no_channel(ratio: int) -> None:
+    with pytest.raises(OptionError, match=f"ratio is {ratio}"):
+        ChannelGate(32, 16, ratio=ratio)
 
 
 @pytest.mark.parametrize("name", TWO_STEPS)

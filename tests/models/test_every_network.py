@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
 from rsseg.errors import OptionError
 from rsseg.models import attention
+from rsseg.models.maskattn_unet import PublishedMaskAttnUNet
 from rsseg.models.network import Logits, Network
 from rsseg.models.registry import NETWORKS, NetworkEntry
 from tests.models.making import image, network
@@ -52,8 +55,32 @@ class Case(NamedTuple):
     width: int
 
 
-CASES = (Case(1, 2, 37, 101), Case(8, 20, 65, 50), Case(4, 7, 129, 202), Case(2, 3, 300, 500))
-LARGEST = CASES[-1]
+SMALLEST, LARGEST = Case(1, 2, 37, 101), Case(8, 20, 300, 500)
+
+VARIANTS: list[tuple[str, dict[str, Any]]] = [
+    ("maresunet", {"attention_norm": "batch"}),
+    ("maresunet", {"energy_positions": 64 * 64}),
+    ("manet", {"energy_positions": 64 * 64}),
+    ("maskattn-unet", {"full_attention": True}),
+    ("maskattn-unet", {"mask_source": "previous"}),
+    ("maskattn-unet-published", {"permute": True}),
+]
+
+
+def cases(entry: NetworkEntry) -> st.SearchStrategy[Case]:
+    """Cases that a network can be tried on within seconds."""
+    height, width = (75, 125) if entry.name == "maskattn-unet" else (LARGEST.height, LARGEST.width)
+    return st.builds(
+        Case,
+        st.integers(SMALLEST.bands, LARGEST.bands),
+        st.integers(SMALLEST.classes, LARGEST.classes),
+        st.integers(SMALLEST.height, height),
+        st.integers(SMALLEST.width, width),
+    ).map(lambda case: at_its_side(entry, case))
+
+
+def at_its_side(entry: NetworkEntry, case: Case) -> Case:
+    return case if entry.side is None else case._replace(height=SMALL_SIDE, width=SMALL_SIDE)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -66,22 +93,6 @@ def small_side() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(
-    scope="module",
-    params=[(entry, case) for entry in NETWORKS.values() for case in CASES],
-    ids=lambda pair: f"{pair[0].name}-{pair[1].bands}-{pair[1].classes}-{pair[1].height}x{pair[1].width}",
-)
-def built(request: pytest.FixtureRequest) -> tuple[Network, Case]:
-    """A network on its smallest encoder, and what it was built for."""
-    entry, case = request.param
-    # Attention within windows of 128 px costs a minute at the largest size.
-    large = case.height * case.width > 10_000
-    options = {"max_tokens": 32 * 32} if entry.name == "maskattn-unet" and large else {}
-    if entry.side is not None:
-        case = case._replace(height=SMALL_SIDE, width=SMALL_SIDE)
-    return network(entry.name, bands=case.bands, classes=case.classes, **options), case
-
-
 def sample(case: Case, *, count: int) -> Tensor:
     return image(count, case.bands, case.height, case.width)
 
@@ -91,44 +102,83 @@ def assert_sound(logits: Tensor, case: Case, *, count: int) -> None:
     assert logits.isfinite().all()
 
 
-def smaller(case: Case) -> Case:
-    """The largest case at half its size: two samples, and more maps than in eval mode."""
-    return case._replace(height=case.height // 2 + 1, width=case.width // 2 + 1) if case == LARGEST else case
-
-
-def test_one_image_of_any_size_gives_logits(built: tuple[Network, Case]) -> None:
-    network, case = built
-
-    with torch.no_grad():
+def assert_predicts(network: Network, case: Case, *, bf16: bool) -> None:
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
         logits = network.eval()(sample(case, count=1))
 
     assert_sound(logits, case, count=1)
 
 
-def test_one_image_in_bfloat16_gives_finite_logits(built: tuple[Network, Case]) -> None:
-    network, case = built
-    case = smaller(case)
-
-    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-        logits = network.eval()(sample(case, count=1))
-
-    assert_sound(logits, case, count=1)
-
-
-@pytest.mark.parametrize("autocast", [False, True], ids=["float32", "bfloat16"])
-def test_two_images_in_training_give_logits_of_every_head(
-    built: tuple[Network, Case], autocast: bool
-) -> None:
-    network, case = built
-    case = smaller(case)
-
-    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+def assert_trains(network: Network, case: Case, *, bf16: bool) -> None:
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
         logits = network.train()(sample(case, count=2))
 
     assert isinstance(logits, Logits)
     assert len(logits.auxiliary) == len(network.auxiliary_heads)
     for each in (logits.main, *logits.auxiliary):
         assert_sound(each, case, count=2)
+
+
+@each_network
+@settings(max_examples=3, derandomize=True, database=None, phases=[Phase.generate])
+@given(data=st.data())
+def test_any_case_gives_finite_logits_of_its_size(entry: NetworkEntry, data: st.DataObject) -> None:
+    case = data.draw(cases(entry))
+    built = network(entry.name, bands=case.bands, classes=case.classes)
+
+    assert_predicts(built, case, bf16=False)
+    assert_predicts(built, case, bf16=True)
+    assert_trains(built, case, bf16=True)
+
+
+@each_network
+@pytest.mark.parametrize("bf16", [False, True], ids=["float32", "bfloat16"])
+def test_the_smallest_case_is_sound_in_prediction_and_training(entry: NetworkEntry, bf16: bool) -> None:
+    case = at_its_side(entry, SMALLEST)
+    built = network(entry.name, bands=case.bands, classes=case.classes)
+
+    assert_predicts(built, case, bf16=bf16)
+    assert_trains(built, case, bf16=bf16)
+
+
+@pytest.mark.parametrize("name", [name for name, entry in NETWORKS.items() if entry.side is None])
+def test_the_largest_case_is_sound_in_prediction_and_training(name: str) -> None:
+    # The slow one: attention within windows of 128 px and training would take minutes.
+    slow = name == "maskattn-unet"
+    options = {"max_tokens": 32 * 32} if slow else {}
+    built = network(name, bands=LARGEST.bands, classes=LARGEST.classes, **options)
+
+    assert_predicts(built, LARGEST, bf16=slow)
+    if not slow:
+        assert_trains(built, LARGEST, bf16=True)
+
+
+def test_windows_of_the_default_size_take_over_where_a_map_has_more_positions() -> None:
+    case = Case(3, 2, 130, 133)
+    assert case.height * case.width > 16384
+
+    assert_predicts(network("maskattn-unet", classes=2), case, bf16=True)
+
+
+def test_the_published_mask_attention_takes_its_true_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PublishedMaskAttnUNet, "side", 128)
+
+    assert_predicts(network("maskattn-unet-published", classes=2), Case(3, 2, 128, 128), bf16=False)
+
+
+@pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
+def test_variants_train(name: str, options: dict[str, Any]) -> None:
+    side = SMALL_SIDE if name.startswith("maskattn") else 64
+    built = network(name, **options).train()
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = built(image(2, 3, side, side)).main
+    functional.cross_entropy(logits.float(), torch.zeros(2, side, side, dtype=torch.int64)).backward()
+
+    assert_sound(logits, Case(3, 4, side, side), count=2)
+    for parameter_name, parameter in built.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert parameter.grad.isfinite().all(), parameter_name
 
 
 @each_network
@@ -140,10 +190,14 @@ def test_one_image_in_training_is_enough_or_refused_with_the_reason(entry: Netwo
         with torch.no_grad():
             assert_sound(trained(image(1, 3, side, side)).main, Case(3, 2, side, side), count=1)
     else:
-        with pytest.raises(
-            OptionError, match=f"a batch of 1 samples of {side} x {side} px leaves batch norm"
-        ):
+        with pytest.raises(OptionError, match=f"batch size 1 at {side} x {side} px leaves batch norm"):
             trained(image(1, 3, side, side))
+
+
+def test_a_network_without_batch_norm_trains_on_a_single_pixel() -> None:
+    logits = network("linear").train()(image(1, 3, 1, 1))
+
+    assert_sound(logits.main, Case(3, 4, 1, 1), count=1)
 
 
 @each_network

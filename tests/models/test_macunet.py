@@ -91,7 +91,7 @@ def test_too_few_contexts_do_not_end_the_decoder_early() -> None:
 def test_training_on_a_single_position_is_refused() -> None:
     built = network("macunet").train()
 
-    with pytest.raises(OptionError, match="MACUNet: a batch of 1 samples of 16 x 16 px"):
+    with pytest.raises(OptionError, match="MACUNet: batch size 1 at 16 x 16 px"):
         built(image(1, 3, 16, 16))
 
     assert built(image(2, 3, 16, 16)).main.isfinite().all()

@@ -131,35 +131,114 @@ def test_a_map_that_fits_is_not_cut() -> None:
     assert torch.equal(module(x), whole(x))
 
 
-def test_an_inactive_position_that_draws_all_the_weight_leaves_output_and_gradients_finite() -> None:
-    module = filled(MaskAttention(8, heads=1), dtype=torch.float32)
-    x = image(1, 8, 4, 4)
-    x[..., 0, 0] = 300  # its scores are thousands above those of all others
-    probs = torch.ones(1, 1, 4, 4)
-    probs[..., 0, 0] = 0.1
-    probs.requires_grad_()
-    x.requires_grad_()
-
-    out = module(x, probs)
-    out.pow(3).sum().backward()
-
-    assert out.isfinite().all()
-    assert x.grad is not None
-    assert x.grad.isfinite().all()
-    assert probs.grad is not None
-    assert probs.grad.isfinite().all()
-
-
-def test_a_small_share_of_the_weight_still_counts_exactly() -> None:
+def with_gap(gap: float, *, dtype: torch.dtype = torch.float64) -> tuple[MaskAttention, Tensor, Tensor]:
+    """A module, a map, and probabilities that leave out a key whose score is `gap` above those of all others."""
     module = filled(MaskAttention(8, heads=1))
-    x = image(1, 8, 6, 6, dtype=torch.float64) * 2
-    probs = torch.zeros(1, 1, 6, 6, dtype=torch.float64)
-    probs[..., 3, 3] = 1
-    exact = module(x, probs)
+    x = image(1, 8, 6, 6, dtype=torch.float64)
+    for linear in (module.query, module.key):
+        nn.init.zeros_(linear.weight)
+        nn.init.zeros_(linear.bias)
+    nn.init.constant_(module.query.bias[:1], 1.0)
+    nn.init.constant_(module.key.weight[:1, :1], 8**0.5)  # the score of a key is its first feature
+    nn.init.zeros_(module.value.weight[:, :1])  # and its value has none of that
+    x[:, 0] = x[:, 0].tanh()
+    x[..., 3, 3], x[:, 0, 3, 3] = 0.5, gap + 1
+    probs = image(1, 1, 6, 6, seed=3, dtype=torch.float64).sigmoid()
+    probs[..., 3, 3] = 0.1
+    return module.to(dtype), x.to(dtype), probs.to(dtype)
 
-    found = module.float()(x.float(), probs.float())
 
-    torch.testing.assert_close(found.double(), exact, rtol=0, atol=1e-5)
+def straight_through(probs: Tensor) -> Tensor:
+    return (probs >= 0.5).to(probs.dtype) + probs - probs.detach()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("gates_learn", [False, True])
+@pytest.mark.parametrize("gap", [10, 20, 40, 60])
+def test_keys_of_hardly_any_weight_beside_an_inactive_one_are_averaged_exactly(
+    gap: float, gates_learn: bool, dtype: torch.dtype
+) -> None:
+    exact, x, probs = with_gap(gap)
+    expected = as_map(define(exact, x, (probs >= 0.5).double(), heads=1), x)
+    module = exact.to(dtype)
+
+    found = module(x.to(dtype), probs.to(dtype).requires_grad_(gates_learn))
+
+    tolerance = 1e-12 if dtype == torch.float64 else 1e-5
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=tolerance)
+
+
+def gradients(out: Tensor, wanted: list[Tensor]) -> list[Tensor]:
+    return list(torch.autograd.grad(out.pow(3).sum(), wanted, materialize_grads=True))
+
+
+@pytest.mark.parametrize("gap", [2, 10, 60])
+def test_only_the_gradient_of_a_gate_that_draws_nearly_all_the_weight_is_bounded(gap: float) -> None:
+    module, x, probs = with_gap(gap)
+    x.requires_grad_()
+    probs.requires_grad_()
+    wanted = [x, *module.project.parameters(), *module.key.parameters(), probs]
+
+    found = gradients(module(x, probs), wanted)
+    exact = gradients(as_map(define(module, x, straight_through(probs), heads=1), x), wanted)
+
+    for ours, defined in zip(found[:-1], exact[:-1], strict=True):
+        torch.testing.assert_close(ours, defined, rtol=0, atol=1e-9)
+    theirs, ours = exact[-1][..., 3, 3].abs(), found[-1][..., 3, 3].abs()
+    if gap == 2:  # the active keys have more than a thousandth of the weight
+        torch.testing.assert_close(found[-1], exact[-1], rtol=0, atol=1e-9)
+    else:
+        assert 100 < ours < theirs / 2  # a thousandth is taken instead
+
+
+def test_the_gradient_of_gates_does_not_grow_with_the_gap() -> None:
+    largest = []
+    for gap in (20, 60, 5000):
+        module, x, probs = with_gap(gap, dtype=torch.float32)
+        probs.requires_grad_()
+        largest.append(float(gradients(module(x, probs), [probs])[0].abs().max()))
+
+    assert largest == pytest.approx([largest[0]] * 3, rel=0.5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("gap", [10, 60, 5000])
+def test_gradients_stay_finite_in_half_precision_however_much_weight_an_inactive_key_draws(
+    gap: float, dtype: torch.dtype
+) -> None:
+    module, x, probs = with_gap(gap, dtype=torch.float32)
+    x.requires_grad_()
+    probs.requires_grad_()
+
+    with torch.autocast("cpu", dtype=dtype):
+        out = module(x, probs)
+    out.float().pow(3).mean().backward()
+
+    for tensor in (x, probs, *(p for name, p in module.named_parameters() if not name.startswith("mask"))):
+        assert tensor.grad is not None
+        assert tensor.grad.isfinite().all()
+        assert tensor.grad.abs().max() < 1e4
+
+
+def test_the_padding_of_windows_takes_no_weight_from_the_gradient_of_gates() -> None:
+    module = filled(MaskAttention(16, max_tokens=16))
+    nn.init.zeros_(module.query.weight)
+    nn.init.ones_(module.query.bias)
+    nn.init.ones_(module.key.weight)
+    x = -image(1, 16, 5, 4, dtype=torch.float64).abs()  # so keys of zeros score higher than all others
+    probs = image(1, 1, 5, 4, seed=1, dtype=torch.float64).sigmoid().requires_grad_()
+
+    found = gradients(module(x, probs)[:, :, 3:], [probs])[0]  # the lower window has a row of padding
+
+    exact = gradients(
+        as_map(define(module, x[:, :, 3:], straight_through(probs[:, :, 3:]), heads=4), x[:, :, 3:]), [probs]
+    )[0]
+    torch.testing.assert_close(found, exact, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("max_tokens", [4, 64])
+def test_no_samples_give_none(max_tokens: int) -> None:
+    assert MaskAttention(8, max_tokens=max_tokens)(torch.empty(0, 8, 4, 6)).shape == (0, 8, 4, 6)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -13,6 +13,7 @@ from rsseg.models.attention import MaskAttention, PublishedMaskAttention
 from rsseg.models.maskattn_unet import MaskAttnUNet, PixelNorm, PublishedMaskAttnUNet, Up
 from rsseg.models.network import Network
 from rsseg.models.registry import build_network
+from rsseg.training.contrastive import instance_contrastive_loss
 from tests.models.making import filled, image, network
 
 UNUSED_WHEN_PUBLISHED = 230_272
@@ -215,6 +216,21 @@ def test_embeddings_have_the_images_size_and_their_head_adds_nothing_to_the_logi
     plain.load_state_dict({name: value for name, value in weights.items() if "embedding" not in name})
     with torch.no_grad():
         assert torch.equal(plain(x), logits)
+
+
+def test_the_contrastive_loss_trains_the_embeddings_down_to_the_encoder() -> None:
+    built = network("maskattn-unet", embeddings=4).train()
+    instances = torch.ones(2, 16, 24, dtype=torch.int64)
+    instances[:, :, 12:] = 2
+
+    embedding = built.embed(image(2, 3, 16, 24))
+    instance_contrastive_loss(embedding, instances, generator=torch.Generator().manual_seed(0)).backward()
+
+    for name in ("embedding.weight", "down.0.0.weight"):
+        grad = built.get_parameter(name).grad
+        assert grad is not None
+        assert grad.isfinite().all()
+        assert grad.any()
 
 
 def test_a_network_without_embeddings_says_so() -> None:

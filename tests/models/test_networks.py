@@ -2,19 +2,23 @@ from __future__ import annotations
 
 import json
 import operator
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from rsseg.models.attention import ChannelAttention
-from rsseg.models.context import AnyContext
+from rsseg.errors import OptionError
+from rsseg.models.attention import ChannelAttention, ChannelGate, GlobalMean, MaskAttention, PositionAttention
+from rsseg.models.context import AnyContext, BlockContext, Context
 from rsseg.models.network import Network, pad_to_multiple, reduce_valid
-from rsseg.models.registry import build_network, network_entry
+from rsseg.models.registry import NETWORKS, build_network, network_entry
 from tests.models.making import image, network
 
 RECORDS = Path(__file__).with_name("records.json")
@@ -123,6 +127,82 @@ def test_contexts_of_the_parts_of_an_image_add_up_to_its_own(architecture: str) 
     assert (alone - expected).abs().max() > 1e-2
 
 
+def single(contexts: Iterable[AnyContext]) -> Iterator[Context]:
+    """The contexts of single attention modules."""
+    for context in contexts:
+        yield from (context.position, context.channel) if isinstance(context, BlockContext) else (context,)
+
+
+def assert_same(found: Iterable[Context], expected: Iterable[Context]) -> None:
+    """Compare counts, sums and peaks, not averages."""
+    for one, other in zip(found, expected, strict=True):
+        for field in fields(other):
+            torch.testing.assert_close(
+                getattr(one, field.name), getattr(other, field.name), rtol=1e-9, atol=1e-9, msg=field.name
+            )
+
+
+@pytest.mark.parametrize("architecture", WITH_CONTEXT)
+def test_counts_sums_and_peaks_of_two_parts_give_those_of_the_whole(architecture: str) -> None:
+    built = network(architecture, dtype=torch.float64)
+    x = image(1, 3, 64, 96, dtype=torch.float64)
+    keep = torch.zeros(1, 64, 96, dtype=torch.bool)
+    keep[:, :32, :64] = True
+
+    known: tuple[AnyContext, ...] = ()
+    with torch.no_grad():
+        for _ in range(built.context_passes or 0):
+            whole, part, rest = (built.summarise(x, valid, known) for valid in (None, keep, ~keep))
+            merged = [one + other for one, other in zip(single(part), single(rest), strict=True)]
+
+            assert_same(merged, single(whole))
+            for one, all_ in zip(single(part), single(whole), strict=True):
+                assert int(one.positions) * 3 == int(all_.positions)
+            known += whole
+
+    assert known
+
+
+@pytest.mark.parametrize("architecture", WITH_CONTEXT)
+def test_contexts_of_a_part_are_those_of_the_features_under_it(
+    architecture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = network(architecture, dtype=torch.float64)
+    x = image(1, 3, 64, 96, dtype=torch.float64)
+    keep = torch.zeros(1, 64, 96, dtype=torch.bool)
+    keep[:, :32, :64] = True
+    taken: list[tuple[Context, Context]] = []
+
+    def spy(summarise: Callable[..., Context]) -> Callable[..., Context]:
+        def and_cropped(features: Tensor, valid: Tensor | None = None) -> Context:
+            under = features[:, :, : features.shape[2] // 2, : features.shape[3] * 2 // 3]
+            taken.append((summarise(features, valid), summarise(under)))
+            return taken[-1][0]
+
+        return and_cropped
+
+    whole = add_up(built, x, torch.ones_like(keep))
+    for module in built.modules():
+        if isinstance(module, (PositionAttention, ChannelAttention, GlobalMean, ChannelGate)):
+            monkeypatch.setattr(module, "summarise", spy(module.summarise))
+    found: list[AnyContext] = []
+    with torch.no_grad():
+        while len(found) < len(whole):
+            found += built.summarise(x, keep, whole[: len(found)])
+
+    assert {id(context) for context in single(found)} == {id(context) for context, _ in taken}
+    assert_same(*zip(*taken, strict=True))
+
+
+@pytest.mark.parametrize("architecture", ["attanet", "attanet-light", "maskattn-unet", "linear"])
+def test_a_network_without_contexts_refuses_them(architecture: str) -> None:
+    built = network(architecture)
+    foreign = network("abcnet").summarise(image(1, 3, 32, 32))
+
+    with pytest.raises(OptionError, match="takes no contexts, found 3"):
+        built(image(1, 3, 32, 32), foreign)
+
+
 @pytest.mark.parametrize("architecture", ATTENTION_UNETS)
 def test_there_is_one_context_for_each_attention_module(architecture: str) -> None:
     built = network(architecture)
@@ -217,6 +297,41 @@ def test_padding_leaves_a_multiple_alone() -> None:
 
     assert pad_to_multiple(x, 4) is x
     assert pad_to_multiple(x, 8).shape == (1, 1, 8, 8)
+
+
+@pytest.mark.parametrize("architecture", NETWORKS)
+def test_attention_starts_as_if_it_were_not_there_and_masks_nearly_open(architecture: str) -> None:
+    built = build_network(architecture, classes=2)
+
+    for name, parameter in built.named_parameters():
+        assert not name.endswith("scale") or not parameter.any(), name
+    for module in built.modules():
+        if isinstance(module, MaskAttention):
+            torch.testing.assert_close(module.mask.bias, torch.tensor([2.0]), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "otherwise"),
+    [
+        ("maresunet", r"encoder\."),
+        ("manet", r"encoder\."),
+        ("attanet", r"encoder\.|.*classify|gate\.project"),
+        ("attanet-light", r".*classify|gate\.project"),
+        ("abcnet", r"encoder\.|(?!.*attention)"),
+        ("macunet", r"(?!)"),
+    ],
+)
+def test_other_convolutions_keep_the_start_of_torch(architecture: str, otherwise: str) -> None:
+    built = build_network(architecture, encoder=next(iter(network_entry(architecture).sizes)), classes=9)
+
+    tried = 0
+    for name, module in built.named_modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)) and not re.match(otherwise, name):
+            bound = module.weight[0].numel() ** -0.5  # uniform numbers up to it
+            assert module.weight.abs().max() <= bound * (1 + 1e-6), name
+            assert module.weight.numel() < 1000 or module.weight.abs().max() > 0.95 * bound, name
+            tried += module.weight.numel() >= 1000
+    assert tried >= 3
 
 
 @pytest.mark.parametrize("name", RECORDED)

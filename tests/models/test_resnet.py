@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
+from torch import nn
 
 from rsseg.models.resnet import LAYOUTS, STRIDES, ResNet
 
@@ -42,6 +45,16 @@ def test_the_stride_of_a_bottleneck_lies_on_its_middle_convolution() -> None:
 
     assert first.get_submodule("conv1").stride == (1, 1)
     assert first.get_submodule("conv2").stride == (2, 2)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_convolutions_start_with_normal_weights_that_keep_the_variance_of_gradients(name: str) -> None:
+    for module in ResNet(name, bands=4).modules():
+        if isinstance(module, nn.Conv2d):
+            outputs = module.out_channels * module.kernel_size[0] ** 2
+            weight = module.weight.detach() / math.sqrt(2 / outputs)
+            assert float(weight.std()) == pytest.approx(1, rel=0.05)
+            assert weight.abs().max() > 3  # uniform numbers of this variance end at 1.73
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
