@@ -23,6 +23,9 @@ COMMANDS = {
     "train": "Train a network on labelled imagery.",
     "evaluate": "Compare class maps with labels.",
     "weights": "List, show, verify and make weights.",
+    "models": "List the networks with their size, cost and reach.",
+    "export": "Turn weights into an ONNX or torch graph for other programs.",
+    "complexity": "Compare what attention and networks cost.",
     "synth": "Make a synthetic orthophoto with exact labels.",
 }
 """Name and one line of help; the code is `rsseg.cli.<name>.<name>`."""
@@ -61,6 +64,10 @@ class LazyGroup(click.Group):
             if err.hint:
                 click.echo(f"Hint: {err.hint}", err=True)
             ctx.exit(err.exit_code)
+        except BrokenPipeError:
+            # Whoever read our results has gone: leave quietly, and keep Python from complaining at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(128 + signal.SIGPIPE)
         except OSError as err:
             if err.errno != errno.ENOSPC:
                 raise
@@ -69,10 +76,6 @@ class LazyGroup(click.Group):
         except KeyboardInterrupt:
             click.echo("Interrupted: nothing half-written is left behind.", err=True)
             ctx.exit(INTERRUPTED)
-        except BrokenPipeError:
-            # Whoever read our results has gone: leave quietly, and keep Python from complaining at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(128 + signal.SIGPIPE)
 
 
 def _name_variables(command: click.Command, prefix: str) -> None:

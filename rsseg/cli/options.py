@@ -105,7 +105,7 @@ seed = click.option(
 weights = click.option(
     "--weights",
     metavar="NAME|PATH",
-    help="Bundled weights by name, or a .safetensors file. [default: buildings]",
+    help="Bundled weights by name, or a .safetensors or .onnx file. [default: buildings]",
 )
 tile = click.option(
     "--tile",

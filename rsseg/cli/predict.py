@@ -150,9 +150,11 @@ def _check_door(
     jobs: Sequence[tuple[str, Path]], card: WeightCard, options: PredictOptions, *, weights_file: Path
 ) -> None:
     """Refuse what can be seen at once, before torch is imported; of several inputs each is opened in its turn."""
-    from rsseg.prediction.door import check_outputs, open_input, resolve_sizes
+    from rsseg.prediction.door import check_limits, check_outputs, open_input, resolve_sizes
+    from rsseg.weights import read_limits
 
-    resolve_sizes(card, options)
+    sizes = resolve_sizes(card, options)
+    check_limits(read_limits(weights_file), options, tile=sizes.tile)
     inputs = [image for image, _ in jobs]
     for _, target in jobs:
         check_outputs(target, options, inputs=[*inputs, weights_file])

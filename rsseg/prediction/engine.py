@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from rsseg.classes import NODATA_CLASS
 from rsseg.log import logger
-from rsseg.prediction.door import check_outputs, open_input, resolve_sizes
+from rsseg.prediction.door import check_limits, check_outputs, open_input, resolve_sizes
 from rsseg.prediction.forward import Forward, memory_errors, resolve_device, resolve_precision
 from rsseg.prediction.options import PredictOptions
 from rsseg.prediction.preview import write_preview
@@ -99,17 +99,19 @@ class Predictor:
     """Loaded weights on a device, ready for any number of rasters.
 
     Raises:
-        OptionError: sizes do not fit the network.
+        OptionError: sizes do not fit the network, or options the weights' limits.
         ResourceError: the device does not exist.
     """
 
     def __init__(self, weights: Weights, options: PredictOptions) -> None:
-        device = resolve_device(options.device)
+        limits = weights.limits
         self._weights = weights
         self._options = options
         self._sizes = resolve_sizes(weights.card, options)
+        check_limits(limits, options, tile=self._sizes.tile)
+        device = resolve_device("cpu" if options.device == "auto" and not limits.cuda else options.device)
         self._batch_size = options.batch_size or (1 if device.type == "cpu" else 8)
-        self._precision = resolve_precision(options.precision, device)
+        self._precision = resolve_precision(limits.precision or options.precision, device)
         self._forward = Forward(
             weights.network, weights.card.scaling, device=device, precision=self._precision
         )

@@ -1,14 +1,16 @@
 """Trained weights: one safetensors file with tensors and a card that says all that prediction must know.
 
-Loading never executes anything: other formats are refused, not unpickled. Torch is imported only where tensors are
-touched: it takes over a second, and a refusal must not wait for it.
+An ONNX file that `rsseg export` made of them can stand in their place. Loading never executes anything: other formats
+are refused, not unpickled. Torch is imported only where tensors are touched: it takes over a second, and a refusal
+must not wait for it.
 """
 
-from rsseg.weights.card import WeightCard, build_from_card, init_weights, with_scores
-from rsseg.weights.files import CARD_KEY, Weights, read_card, save_weights
+from rsseg.weights.card import CARD_KEY, WeightCard, build_from_card, init_weights, with_scores
+from rsseg.weights.files import Limits, Weights, read_card, read_limits, save_weights
 from rsseg.weights.store import (
     IndexEntry,
     default_weights,
+    find_tensors,
     find_weights,
     list_weights,
     load_card,
@@ -20,10 +22,12 @@ from rsseg.weights.store import (
 __all__ = [
     "CARD_KEY",
     "IndexEntry",
+    "Limits",
     "WeightCard",
     "Weights",
     "build_from_card",
     "default_weights",
+    "find_tensors",
     "find_weights",
     "init_weights",
     "list_weights",
@@ -31,6 +35,7 @@ __all__ = [
     "load_network",
     "load_weights",
     "read_card",
+    "read_limits",
     "save_weights",
     "verify_weights",
     "with_scores",

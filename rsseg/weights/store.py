@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rsseg.errors import WeightsError
 from rsseg.weights.card import WeightCard
 from rsseg.weights.files import Weights, file_sha256, load_file, read_card
+from rsseg.weights.onnx_file import is_onnx
 
 if TYPE_CHECKING:
     from rsseg.models.network import Network
@@ -70,6 +71,21 @@ def find_weights(name_or_path: str) -> Path:
         f"{name_or_path}: no such file" if looks_like_path else f"{name_or_path}: unknown weights",
         hint=f"bundled weights are: {', '.join(entries) or 'none'}; anything else is taken as a path",
     )
+
+
+def find_tensors(name_or_path: str) -> Path:
+    """The same for weights that are to be trained on or exported.
+
+    Raises:
+        WeightsError: see `find_weights`; or the file is a graph, which has no tensors by name any more.
+    """
+    path = find_weights(name_or_path)
+    if is_onnx(path):
+        raise WeightsError(
+            f"{path}: is an exported graph, which can only predict",
+            hint="use the .safetensors file it was made of",
+        )
+    return path
 
 
 def list_weights() -> list[IndexEntry]:

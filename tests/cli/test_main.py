@@ -1,5 +1,6 @@
 import json
 import logging
+import signal
 import subprocess
 import sys
 
@@ -15,7 +16,7 @@ from rsseg.log import logger
 EVERY_HELP = [
     [],
     *([name] for name in cli.COMMANDS),
-    *(["weights", n] for n in ("list", "show", "verify", "init")),
+    *(["weights", n] for n in ("list", "show", "verify", "init", "convert")),
 ]
 
 
@@ -105,7 +106,7 @@ def test_a_reader_that_has_gone_ends_the_command_quietly() -> None:
         ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False
     )
 
-    assert result.stderr == ""
+    assert (result.returncode, result.stderr) == (128 + signal.SIGPIPE, "")
 
 
 def test_options_come_from_variables_too() -> None:

@@ -7,6 +7,7 @@ import torch
 from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
 from rsseg.errors import OptionError, ResourceError, WeightsError
+from rsseg.models.context import MeanContext
 from rsseg.prediction.forward import Forward
 from rsseg.weights import load_network, load_weights
 from rsseg.weights.exported import load_onnx
@@ -55,7 +56,7 @@ def test_the_input_is_padded_to_what_the_graph_takes_and_the_logits_are_cropped(
 def test_a_graph_for_one_side_takes_no_larger_input(tmp_path: Path) -> None:
     network = load_onnx(write_fixed_graph(tmp_path / "w.onnx", side=64))
 
-    assert network(torch.zeros(1, 3, 64, 33)).shape == (1, 3, 64, 33)
+    assert network(torch.zeros(2, 3, 64, 33)).shape == (2, 3, 64, 33)
     with pytest.raises(OptionError, match="takes squares of 64 px only, found 33 x 65"):
         network(torch.zeros(1, 3, 65, 33))
 
@@ -76,6 +77,13 @@ def test_it_runs_with_as_many_threads_as_torch(path: Path) -> None:
 def test_an_exported_network_cannot_be_trained(path: Path) -> None:
     with pytest.raises(OptionError, match="cannot be trained"):
         load_onnx(path).train()
+
+
+def test_an_exported_network_takes_no_contexts(path: Path) -> None:
+    context = MeanContext(positions=torch.ones(1), total=torch.ones(1, 3))
+
+    with pytest.raises(OptionError, match="takes no contexts"):
+        load_onnx(path)(torch.zeros(1, 3, 2, 2), [context])
 
 
 def test_bands_and_classes_have_to_be_the_cards(tmp_path: Path) -> None:
