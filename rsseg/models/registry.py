@@ -35,7 +35,8 @@ class NetworkEntry:
     `network` is its class, as `module:name`, and `options` what makes a variant of it. `sizes` holds a line for each
     encoder; a network without a choice of encoders has the single key "", as its `default_encoder` is. Its logits
     depend on how the input lies on a grid of `stride` pixels. `context_passes` counts the passes over an image that
-    the context of its attention takes (0: no attention; None: it cannot be taken, so tiles attend to themselves).
+    the context of its attention takes (0: no attention; None: it cannot be taken, so tiles attend to themselves, and
+    `no_context` says why).
     A batch in training holds at least `least_batch` samples. `side` is set where it takes no other input than squares
     of that side.
     """
@@ -47,6 +48,7 @@ class NetworkEntry:
     default_encoder: str = ""
     stride: int
     context_passes: int | None
+    no_context: str = ""
     least_batch: int = 1
     side: int | None = None
     paper: str = ""

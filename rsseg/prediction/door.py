@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rsseg.errors import OptionError, RasterError
 from rsseg.models.registry import network_entry
-from rsseg.prediction.options import PredictOptions
+from rsseg.prediction.options import ContextKind, PredictOptions
 from rsseg.preprocess import Scaling, Stretch
 from rsseg.raster import RasterSource, check_output, open_raster
 from rsseg.tiling.plan import check_tile
@@ -24,6 +24,11 @@ class Sizes:
     halo: int
     stride: int
 
+    @property
+    def keep(self) -> int:
+        """Side of what a tile decides."""
+        return self.tile - 2 * self.halo
+
 
 def resolve_sizes(card: WeightCard, options: PredictOptions) -> Sizes:
     """The sizes asked for, or the card's; with a tile that was asked for, at most a quarter of it is halo.
@@ -36,7 +41,31 @@ def resolve_sizes(card: WeightCard, options: PredictOptions) -> Sizes:
     halo = card.halo if options.tile is None else min(card.halo, tile // 4 // stride * stride)
     sizes = Sizes(tile=tile, halo=halo if options.halo is None else options.halo, stride=stride)
     check_tile(tile=sizes.tile, halo=sizes.halo, stride=stride)
+    if options.seam_check and sizes.keep < 2 * stride:
+        raise OptionError(
+            f"--seam-check shifts tiles by half of the {sizes.keep} px they keep; that is less than the network's"
+            f" stride, {stride} px",
+            hint="choose a larger --tile or a smaller --halo",
+        )
     return sizes
+
+
+def resolve_context(card: WeightCard, options: PredictOptions) -> ContextKind:
+    """What tiles attend to: as asked for, or what suits the other options.
+
+    Raises:
+        OptionError: the network's attention cannot be summed up over tiles, or there is none.
+    """
+    entry = network_entry(card.architecture)
+    asked = options.context or ("raster" if options.context_wishes else "tile")
+    if asked == "raster" and entry.context_passes is None:
+        raise OptionError(
+            f"{entry.name}: the context of a raster cannot be taken{entry.no_context and f': {entry.no_context}'}",
+            hint="use --context tile",
+        )
+    if options.context_wishes and entry.context_passes == 0:
+        raise OptionError(f"{entry.name}: has no attention, so {options.context_wishes[0]} has no meaning")
+    return asked
 
 
 def open_input(image: str | Path, card: WeightCard, options: PredictOptions) -> RasterSource:
@@ -67,14 +96,18 @@ def check_outputs(output: Path, options: PredictOptions, *, inputs: Iterable[str
         OptionError: see above.
         ResourceError: a folder cannot be written to.
     """
-    taken = {key: f"the input {path}" for path in inputs if (key := _file_key(path))}
-    if options.preview is not None:
-        if options.preview.suffix.lower() != ".png":
-            raise OptionError(f"{options.preview}: the preview is a PNG file", hint="name it FILE.png")
-        if options.preview.resolve() in (output.resolve(), sidecar_of(output).resolve()):
-            raise OptionError(f"{options.preview}: is the class map, too", hint="choose another --preview")
-    for path in filter(None, (output, options.preview)):
+    read = [*inputs, *filter(None, [options.use_context])]
+    taken = {key: f"the input {path}" for path in read if (key := _file_key(path))}
+    if options.preview is not None and options.preview.suffix.lower() != ".png":
+        raise OptionError(f"{options.preview}: the preview is a PNG file", hint="name it FILE.png")
+    named = {"the class map": output, "--preview": options.preview, "--save-context": options.save_context}
+    written: dict[Path, str] = {}
+    for name, path in named.items():
+        if path is None:
+            continue
         for target in (path, sidecar_of(path)):
+            if (other := written.setdefault(target.resolve(), name)) != name:
+                raise OptionError(f"{path}: is {other}, too", hint=f"choose another {name}")
             if (key := _file_key(target)) in taken:
                 raise OptionError(f"{target}: is {taken[key]}", hint="choose another name for the output")
         check_output(path, overwrite=options.overwrite)
