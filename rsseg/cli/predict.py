@@ -80,6 +80,14 @@ if TYPE_CHECKING:
     help="Draw a picture of the result, too.",
 )
 @opt.overwrite
+@click.option(
+    "--no-resume",
+    "resume",
+    is_flag=True,
+    flag_value=False,
+    default=True,
+    help="Start anew instead of going on with what an unfinished run left.",
+)
 @opt.as_json
 @opt.verbose
 @opt.quiet
@@ -232,6 +240,7 @@ def _report(image: str, summary: PredictSummary, *, card: WeightCard, as_json: b
                 "skipped_tiles": summary.skipped_tiles,
                 "context": summary.context,
                 "seam_change": summary.seam_change,
+                "resumed_blocks": summary.resumed_blocks,
                 "seconds": round(summary.seconds, 3),
             }
         )

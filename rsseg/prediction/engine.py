@@ -35,6 +35,7 @@ from rsseg.prediction.placing import Decided, Placing
 from rsseg.prediction.preview import write_preview
 from rsseg.prediction.progress import Progress, split_progress
 from rsseg.prediction.reading import TileReader
+from rsseg.prediction.resume import CONTEXT_NAME, describe_run
 from rsseg.prediction.seams import MOST_SEAMS, seam_change
 from rsseg.prediction.stages import WorkBehind
 from rsseg.raster import ClassMapWriter, RasterSource, gdal_env, open_label_raster
@@ -54,6 +55,7 @@ class PredictSummary:
 
     `class_pixels` counts the pixels of each class in the order of the ids; `seam_change` is the share of pixels near
     the edges of tiles that other tiles would classify otherwise, None where nobody asked or no tiles meet.
+    `resumed_blocks` of the map were there from an earlier run, so that `tiles` were fewer than the raster has.
     """
 
     output: Path
@@ -65,6 +67,7 @@ class PredictSummary:
     nodata_pixels: int
     context: ContextKind
     seam_change: float | None
+    resumed_blocks: int
     seconds: float
 
 
@@ -142,24 +145,36 @@ class Predictor:
             threads=self._options.readers,
         )
         on_context, on_tiles, on_seams = split_progress(on_progress, self._costs(len(tiles)))
+        tags = self._tags(source)
         with ClassMapWriter(
-            output, grid=grid, classes=classes, tags=self._tags(source), overwrite=self._options.overwrite
+            output,
+            grid=grid,
+            classes=classes,
+            tags=tags,
+            overwrite=self._options.overwrite,
+            run=describe_run(source, tags, batch_size=self._batch_size, device=self._forward.device_type),
+            resume=self._options.resume,
         ) as writer:
-            contexts = self._forward.hold(self._contexts(source, reader, tiles, on_context))
-            placing = self._place(writer, reader, tiles, contexts, on_progress=on_tiles)
+            sums = self._contexts(writer, source, reader, tiles, on_context)
+            contexts = self._forward.hold(sums)
+            missing = [tile for tile in tiles if not writer.done(tile.keep)]
+            placing = self._place(writer, reader, missing, contexts, on_progress=on_tiles)
             writer.finish()
+        if self._options.save_context is not None:  # last, or the same command could not go on with the run
+            self._save_contexts(self._options.save_context, sums, source)
         change = self._seam_change(reader, output, contexts, on_seams) if self._options.seam_check else None
         on_progress(1.0)
         return PredictSummary(
             output=output,
             width=grid.width,
             height=grid.height,
-            tiles=len(tiles),
+            tiles=len(missing),
             skipped_tiles=placing.skipped_tiles,
-            class_pixels=tuple(int(n) for n in placing.counts[: len(classes)]),
-            nodata_pixels=int(placing.counts[NODATA_CLASS]),
+            class_pixels=tuple(int(n) for n in writer.class_pixels[: len(classes)]),
+            nodata_pixels=int(writer.class_pixels[NODATA_CLASS]),
             context=self._context,
             seam_change=change,
+            resumed_blocks=writer.resumed_blocks,
             seconds=time.monotonic() - started,
         )
 
@@ -173,21 +188,34 @@ class Predictor:
         )
 
     def _contexts(
-        self, source: RasterSource, reader: TileReader, tiles: Sequence[Tile], on_progress: Progress
+        self,
+        writer: ClassMapWriter,
+        source: RasterSource,
+        reader: TileReader,
+        tiles: Sequence[Tile],
+        on_progress: Progress,
     ) -> Contexts:
-        """What all tiles attend to, as sums; nothing where each attends to itself."""
-        options = self._options
+        """What all tiles attend to, as sums: from a file, from an unfinished run, or taken now.
+
+        Nothing where each tile attends to itself.
+        """
+        options, staged = self._options, writer.folder / CONTEXT_NAME
         if self._passes == 0:
             return ()
-        if options.use_context is not None:
-            return load_contexts(options.use_context, like=empty_contexts(self._forward, self._passes))
-        share = options.context_sample or 1.0
-        contexts = take_contexts(
-            self._forward, reader, tiles, passes=self._passes, share=share, on_progress=on_progress
-        )
-        if options.save_context is not None:
-            save_contexts(options.save_context, contexts, self._run(source), share=share)
+        known = options.use_context or (staged if staged.exists() else None)
+        if known is not None:
+            contexts = load_contexts(known, like=empty_contexts(self._forward, self._passes))
+        else:
+            share = options.context_sample or 1.0
+            contexts = take_contexts(
+                self._forward, reader, tiles, passes=self._passes, share=share, on_progress=on_progress
+            )
+            self._save_contexts(staged, contexts, source)
+            writer.keep()
         return contexts
+
+    def _save_contexts(self, path: Path, contexts: Contexts, source: RasterSource) -> None:
+        save_contexts(path, contexts, self._run(source), share=self._options.context_sample or 1.0)
 
     def _place(
         self,

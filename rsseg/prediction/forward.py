@@ -41,6 +41,11 @@ class Forward:
         self._device = device
         self._dtype = PRECISIONS[precision]
 
+    @property
+    def device_type(self) -> str:
+        """The kind of device it runs on, such as `cpu` or `cuda`."""
+        return self._device.type
+
     @torch.inference_mode()
     def __call__(
         self, pixels: NDArray[np.generic], valid: NDArray[np.bool_], *, contexts: Contexts = ()

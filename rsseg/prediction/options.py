@@ -36,6 +36,7 @@ class PredictOptions:
         cache_bytes: GDAL's block cache.
         preview: also draw a picture of the result there.
         overwrite: replace existing output.
+        resume: go on with what an unfinished run of the same kind left; False starts anew.
 
     Raises:
         OptionError: a number is out of range, or options contradict one another.
@@ -58,6 +59,7 @@ class PredictOptions:
     cache_bytes: int = CACHE_BYTES
     preview: Path | None = None
     overwrite: bool = False
+    resume: bool = True
 
     def __post_init__(self) -> None:
         for name, least, most in (

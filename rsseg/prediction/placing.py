@@ -29,18 +29,16 @@ class Decided:
 
 
 class Placing:
-    """The last step of a tile, in the writing thread: count it, stitch it, write the blocks that are complete."""
+    """The last step of a tile, in the writing thread: stitch it, write the blocks that are complete."""
 
     def __init__(self, writer: ClassMapWriter) -> None:
-        self.counts = np.zeros(256, dtype=np.int64)
         self.skipped_tiles = 0
         self._writer = writer
-        self._stitcher = Stitcher(writer.grid.width, writer.grid.height)
+        self._stitcher = Stitcher(writer.grid.width, writer.grid.height, done=writer.done)
 
     def place(self, decided: Decided) -> None:
         """Place one tile."""
         kept = decided.kept()
-        self.counts += np.bincount(kept.ravel(), minlength=256)
         self.skipped_tiles += decided.classes is None
         for window, block in self._stitcher.place(decided.tile.keep, kept):
             self._writer.write_block(window, block)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from rsseg.classes import NODATA_CLASS, ClassTable
 from rsseg.errors import OptionError
+from rsseg.log import logger
 from rsseg.raster.block_file import Block, BlockFile
 from rsseg.raster.blocks import is_whole_blocks, iter_blocks
 from rsseg.raster.encode import encode_class_map
@@ -75,6 +76,7 @@ class ClassMapWriter:
         self._blocks = BlockFile(self._staged, grid=grid)
         self._journal = Journal(self._folder.path / "journal.jsonl")
         self._taken_over = 0
+        self._kept = False
         self._pending: dict[Block, bool] = {}
         self._pending_pixels: Counter[int] = Counter()
         self._committed = time.monotonic()
@@ -83,6 +85,10 @@ class ClassMapWriter:
     def folder(self) -> Path:
         """Where other files of the same run may be kept until the map is complete."""
         return self._folder.path
+
+    def keep(self) -> None:
+        """Say that what is in the folder is worth going on with, even before the first blocks are there."""
+        self._kept = True
 
     def done(self, window: Window) -> bool:
         """Whether all blocks that a window touches are written."""
@@ -110,6 +116,8 @@ class ClassMapWriter:
                 self._journal.open(self._run or {})
                 self._blocks.open()
             self._taken_over = len(self._journal.done)
+            if self._taken_over:
+                logger.info("%s: going on after %d blocks", self.path, self._taken_over)
             self._committed = time.monotonic()
         except OptionError:  # what lies there belongs to another run
             self._folder.leave()
@@ -158,12 +166,13 @@ class ClassMapWriter:
     def abort(self) -> None:
         """Leave what another run of the same kind can go on with, or nothing; does nothing after `finish`."""
         with self._lock:
-            worth_keeping = self._run is not None and bool(self._journal.done)
+            worth_keeping = self._run is not None and (self._kept or bool(self._journal.done))
             if worth_keeping and self._blocks.is_open:
                 with suppress(OSError):
                     self._commit()
             self._close()
-        if worth_keeping:
+        if worth_keeping and self._folder.is_ours:
+            logger.info("%s: keeps what is done; the same command goes on from there", self._folder.path)
             self._folder.leave()
         else:
             self._folder.remove()

@@ -58,6 +58,11 @@ class StagingFolder:
         self._ours = False
         self._lock: IO[bytes] | None = None
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether the folder is there and in use by this run."""
+        return self._ours
+
     def make(self, *, keep: bool = False) -> None:
         """Make the folder, or take over what a killed run left there: kept, or replaced with a line in the log.
 

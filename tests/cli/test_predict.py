@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from rsseg.classes import ClassInfo, ClassTable
 from rsseg.cli.main import main
 from rsseg.prediction.preview import write_preview
+from rsseg.raster import class_map as class_map_module
 from rsseg.raster import open_raster
 from tests.making import random_pixels, read_band, write_argmax_weights, write_raster, write_sparse_raster
 from tests.prediction.attentive import write_attentive_weights
@@ -503,3 +504,55 @@ def test_an_interrupt_leaves_nothing_and_says_so(tmp_path: Path, weights: Path) 
     assert "Interrupted" in talk
     assert "Traceback" not in talk
     assert sorted(p.name for p in tmp_path.iterdir()) == ["argmax.safetensors", "large.tif"]
+
+
+def test_an_unfinished_run_is_gone_on_with_or_refused_with_what_differs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run ends while the map is encoded, when all blocks are there."""
+    image = write_raster(tmp_path / "image.tif", random_pixels(600, 700), tiled=True)
+    weights = write_argmax_weights(tmp_path / "argmax.safetensors")
+    command = ["predict", str(image), "-o", str(tmp_path / "map.tif"), "--weights", str(weights), "--json"]
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(class_map_module, "encode_class_map", interrupt)
+        stopped = CliRunner().invoke(main, command)
+    other = CliRunner().invoke(main, [*command, "--tile", "256"])
+    image_time = image.stat().st_mtime_ns
+    os.utime(image, ns=(0, 0))
+    changed = CliRunner().invoke(main, command)
+    os.utime(image, ns=(image_time, image_time))
+    resumed = CliRunner().invoke(main, command)
+
+    assert stopped.exit_code == 130
+    assert "map.tif.part: keeps what is done; the same command goes on from there" in stopped.stderr
+    assert other.exit_code == 2
+    assert "holds an unfinished run that differs in" in other.stderr
+    assert "tile (was 64, is 256)" in other.stderr
+    assert "--no-resume" in other.stderr
+    assert changed.exit_code == 2
+    assert "image (was" in changed.stderr
+    assert resumed.exit_code == 0
+    assert json.loads(resumed.stdout)["resumed_blocks"] == 4
+    assert sum(json.loads(resumed.stdout)["classes"].values()) == 600 * 700
+    assert not (tmp_path / "map.tif.part").exists()
+
+
+def test_an_unfinished_run_can_be_started_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = write_raster(tmp_path / "image.tif", random_pixels(600, 700), tiled=True)
+    weights = write_argmax_weights(tmp_path / "argmax.safetensors")
+    command = ["predict", str(image), "-o", str(tmp_path / "map.tif"), "--weights", str(weights), "--json"]
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(class_map_module, "encode_class_map", interrupt)
+        CliRunner().invoke(main, command)
+    anew = CliRunner().invoke(main, [*command, "--tile", "256", "--no-resume"])
+
+    assert anew.exit_code == 0
+    assert json.loads(anew.stdout)["resumed_blocks"] == 0
