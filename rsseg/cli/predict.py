@@ -40,6 +40,34 @@ if TYPE_CHECKING:
 @opt.tile
 @opt.halo
 @opt.batch_size
+@click.option(
+    "--context",
+    type=click.Choice(["raster", "tile"]),
+    help="What attention attends to: the whole raster, or each tile for itself.  [default: tile]",
+)
+@click.option(
+    "--context-sample",
+    type=float,
+    metavar="F",
+    help="Take the raster's context from this share of its tiles, above 0 and up to 1.",
+)
+@click.option(
+    "--save-context",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the raster's context, too.",
+)
+@click.option(
+    "--use-context",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Use a saved context, such as that of a neighbouring sheet.",
+)
+@click.option(
+    "--seam-check",
+    is_flag=True,
+    help="Predict a sample of the places where tiles meet with shifted tiles, and say how many pixels change.",
+)
 @opt.device
 @opt.precision
 @opt.bands
@@ -52,6 +80,14 @@ if TYPE_CHECKING:
     help="Draw a picture of the result, too.",
 )
 @opt.overwrite
+@click.option(
+    "--no-resume",
+    "resume",
+    is_flag=True,
+    flag_value=False,
+    default=True,
+    help="Start anew instead of going on with what an unfinished run left.",
+)
 @opt.as_json
 @opt.verbose
 @opt.quiet
@@ -83,8 +119,9 @@ def predict(
 
     jobs = _jobs(_paths(images, null_separated=null_separated), output, output_dir)
     options = PredictOptions(**settings)
-    if options.preview is not None and len(jobs) > 1:
-        raise OptionError("--preview goes with one IMAGE")
+    for name, file in {"--preview": options.preview, "--save-context": options.save_context}.items():
+        if file is not None and len(jobs) > 1:
+            raise OptionError(f"{name} goes with one IMAGE")
     weights = weights or default_weights()
     card = load_card(weights)
     _check_door(jobs, card, options, weights_file=find_weights(weights))
@@ -150,11 +187,22 @@ def _check_door(
     jobs: Sequence[tuple[str, Path]], card: WeightCard, options: PredictOptions, *, weights_file: Path
 ) -> None:
     """Refuse what can be seen at once, before torch is imported; of several inputs each is opened in its turn."""
-    from rsseg.prediction.door import check_limits, check_outputs, open_input, resolve_sizes
+    from rsseg.prediction.context_file import check_context_file, describe_weights
+    from rsseg.prediction.door import (
+        check_limits,
+        check_outputs,
+        open_input,
+        resolve_context,
+        resolve_sizes,
+    )
     from rsseg.weights import read_limits
+    from rsseg.weights.files import file_sha256
 
-    sizes = resolve_sizes(card, options)
-    check_limits(read_limits(weights_file), options, tile=sizes.tile)
+    sizes, context = resolve_sizes(card, options), resolve_context(card, options)
+    check_limits(read_limits(weights_file), options, tile=sizes.tile, context=context)
+    if options.use_context is not None:
+        known = describe_weights(card, options, weights_sha256=file_sha256(weights_file))
+        check_context_file(options.use_context, known)
     inputs = [image for image, _ in jobs]
     for _, target in jobs:
         check_outputs(target, options, inputs=[*inputs, weights_file])
@@ -197,6 +245,9 @@ def _report(image: str, summary: PredictSummary, *, card: WeightCard, as_json: b
                 "nodata": summary.nodata_pixels,
                 "tiles": summary.tiles,
                 "skipped_tiles": summary.skipped_tiles,
+                "context": summary.context,
+                "seam_change": summary.seam_change,
+                "resumed_blocks": summary.resumed_blocks,
                 "seconds": round(summary.seconds, 3),
             }
         )
@@ -204,6 +255,8 @@ def _report(image: str, summary: PredictSummary, *, card: WeightCard, as_json: b
         click.echo(summary.output)
     shares = [f"{n} {p / pixels:.1%}" for n, p in zip(card.classes.names, summary.class_pixels, strict=True)]
     shares.append(f"no data {summary.nodata_pixels / pixels:.1%}")
+    if summary.seam_change is not None:
+        shares.append(f"seams change {summary.seam_change:.3%}")
     rate = pixels / 1e6 / summary.seconds
     say(
         f"{summary.output}: {pixels / 1e6:.1f} Mpx in {summary.seconds:.1f} s ({rate:.1f} Mpx/s); {', '.join(shares)}",

@@ -36,7 +36,8 @@ class NetworkEntry:
     `network` is its class, as `module:name`, and `options` what makes a variant of it. `sizes` holds a line for each
     encoder; a network without a choice of encoders has the single key "", as its `default_encoder` is. Its logits
     depend on how the input lies on a grid of `stride` pixels. `context_passes` counts the passes over an image that
-    the context of its attention takes (0: no attention; None: it cannot be taken, so tiles attend to themselves).
+    the context of its attention takes (0: no attention; None: it cannot be taken, so tiles attend to themselves, and
+    `no_context` says why).
     A batch in training holds at least `least_batch` samples. `side` is set where it takes no other input than squares
     of that side.
     """
@@ -48,6 +49,7 @@ class NetworkEntry:
     default_encoder: str = ""
     stride: int
     context_passes: int | None
+    no_context: str = ""
     least_batch: int = 1
     side: int | None = None
     paper: str = ""
@@ -64,6 +66,9 @@ class NetworkEntry:
         network: Callable[..., Network] = getattr(import_module(module), name)
         return network
 
+
+_STRIPS = "its attention is tied to the columns of a tile"
+_QUADRATIC = "its attention compares each position with each other, and no sum stands for that"
 
 _ENTRIES = (
     NetworkEntry(
@@ -121,6 +126,7 @@ _ENTRIES = (
         default_encoder="resnet18",
         stride=32,
         context_passes=None,
+        no_context=_STRIPS,
         least_batch=2,
         paper="Song et al. 2021, AttaNet, AAAI, arXiv:2103.05930",
     ),
@@ -130,6 +136,7 @@ _ENTRIES = (
         sizes={"": Size(1_002_272, 2.70, None)},
         stride=16,
         context_passes=None,
+        no_context=_STRIPS,
         least_batch=2,
         paper="Song et al. 2021, AttaNet, AAAI, arXiv:2103.05930",
     ),
@@ -147,6 +154,7 @@ _ENTRIES = (
         sizes={"": Size(22_757_836, 1601.81, None)},
         stride=8,
         context_passes=None,
+        no_context=_QUADRATIC,
         paper="MaskAttn-UNet 2025, arXiv:2503.10686",
     ),
     NetworkEntry(
@@ -155,6 +163,7 @@ _ENTRIES = (
         sizes={"": Size(24_681_042, 67.95, None)},
         stride=8,
         context_passes=None,
+        no_context=_QUADRATIC,
         side=128,
         paper="MaskAttn-UNet 2025, arXiv:2503.10686",
     ),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rsseg.errors import OptionError, RasterError, ResourceError
 from rsseg.models.registry import NetworkEntry, network_entry
-from rsseg.prediction.options import PredictOptions
+from rsseg.prediction.options import ContextKind, PredictOptions
 from rsseg.preprocess import Scaling, Stretch
 from rsseg.raster import RasterSource, check_output, open_raster
 from rsseg.tiling.plan import check_tile
@@ -23,6 +23,11 @@ class Sizes:
     tile: int
     halo: int
     stride: int
+
+    @property
+    def keep(self) -> int:
+        """Side of what a tile decides."""
+        return self.tile - 2 * self.halo
 
 
 def resolve_sizes(card: WeightCard, options: PredictOptions) -> Sizes:
@@ -38,7 +43,31 @@ def resolve_sizes(card: WeightCard, options: PredictOptions) -> Sizes:
     sizes = Sizes(tile=tile, halo=halo if options.halo is None else options.halo, stride=stride)
     check_tile(tile=sizes.tile, halo=sizes.halo, stride=stride)
     check_side(entry, "tile", sizes.tile)
+    if options.seam_check and sizes.keep < 2 * stride:
+        raise OptionError(
+            f"--seam-check shifts tiles by half of the {sizes.keep} px they keep; that is less than the network's"
+            f" stride, {stride} px",
+            hint="choose a larger --tile or a smaller --halo",
+        )
     return sizes
+
+
+def resolve_context(card: WeightCard, options: PredictOptions) -> ContextKind:
+    """What tiles attend to: as asked for, or what suits the other options.
+
+    Raises:
+        OptionError: the network's attention cannot be summed up over tiles, or there is none.
+    """
+    entry = network_entry(card.architecture)
+    asked = options.context or ("raster" if options.context_wishes else "tile")
+    if asked == "raster" and entry.context_passes is None:
+        raise OptionError(
+            f"{entry.name}: the context of a raster cannot be taken{entry.no_context and f': {entry.no_context}'}",
+            hint="use --context tile",
+        )
+    if options.context_wishes and entry.context_passes == 0:
+        raise OptionError(f"{entry.name}: has no attention, so {options.context_wishes[0]} has no meaning")
+    return asked
 
 
 def check_side(entry: NetworkEntry, name: str, size: int) -> None:
@@ -54,11 +83,11 @@ def check_side(entry: NetworkEntry, name: str, size: int) -> None:
         )
 
 
-def check_limits(limits: Limits, options: PredictOptions, *, tile: int) -> None:
+def check_limits(limits: Limits, options: PredictOptions, *, tile: int, context: ContextKind) -> None:
     """Refuse options that the weights' file leaves no choice about; see `Limits`.
 
     Raises:
-        OptionError: another tile, or another precision.
+        OptionError: another tile, another precision, or the context of a raster.
         ResourceError: a GPU is asked for, and the file's runtime has none.
     """
     hint = "use the .safetensors file it was made of"
@@ -67,6 +96,8 @@ def check_limits(limits: Limits, options: PredictOptions, *, tile: int) -> None:
             f"tile is {tile} px; this graph was exported for squares of {limits.side} px only",
             hint=f"choose --tile {limits.side}, or {hint}",
         )
+    if limits != Limits() and context == "raster":
+        raise OptionError("an exported graph cannot take or use the context of a raster", hint=hint)
     if limits.precision and options.precision not in ("auto", limits.precision):
         raise OptionError(
             f"precision is {options.precision}; this graph was exported in {limits.precision}",
@@ -107,14 +138,18 @@ def check_outputs(output: Path, options: PredictOptions, *, inputs: Iterable[str
         OptionError: see above.
         ResourceError: a folder cannot be written to.
     """
-    taken = {key: f"the input {path}" for path in inputs if (key := _file_key(path))}
-    if options.preview is not None:
-        if options.preview.suffix.lower() != ".png":
-            raise OptionError(f"{options.preview}: the preview is a PNG file", hint="name it FILE.png")
-        if options.preview.resolve() in (output.resolve(), sidecar_of(output).resolve()):
-            raise OptionError(f"{options.preview}: is the class map, too", hint="choose another --preview")
-    for path in filter(None, (output, options.preview)):
+    read = [*inputs, *filter(None, [options.use_context])]
+    taken = {key: f"the input {path}" for path in read if (key := _file_key(path))}
+    if options.preview is not None and options.preview.suffix.lower() != ".png":
+        raise OptionError(f"{options.preview}: the preview is a PNG file", hint="name it FILE.png")
+    named = {"the class map": output, "--preview": options.preview, "--save-context": options.save_context}
+    written: dict[Path, str] = {}
+    for name, path in named.items():
+        if path is None:
+            continue
         for target in (path, sidecar_of(path)):
+            if (other := written.setdefault(target.resolve(), name)) != name:
+                raise OptionError(f"{path}: is {other}, too", hint=f"choose another {name}")
             if (key := _file_key(target)) in taken:
                 raise OptionError(f"{target}: is {taken[key]}", hint="choose another name for the output")
         check_output(path, overwrite=options.overwrite)

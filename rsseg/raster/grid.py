@@ -115,6 +115,18 @@ def control_points(grid: Grid) -> list[GroundControlPoint]:
     ]
 
 
+def place_on_grid(dataset: Any, grid: Grid) -> None:
+    """Write the georeference of a grid into an open rasterio dataset."""
+    if grid.gcps:
+        dataset.gcps = (control_points(grid), grid.gcp_crs or CRS())
+    elif grid.georeferenced() and grid.rpcs is None:
+        dataset.transform = grid.transform
+    elif grid.rpcs is not None:
+        dataset.rpcs = grid.rpcs
+    if grid.crs is not None and not grid.gcps:
+        dataset.crs = grid.crs
+
+
 def north_up_grid(width: int, height: int, *, west: float, north: float, gsd_m: float, epsg: int) -> Grid:
     """The grid of a north-up raster with square pixels in a metric CRS; `west`, `north` is its upper left corner."""
     transform = Affine(gsd_m, 0.0, west, 0.0, -gsd_m, north)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,29 +15,18 @@ from rasterio.enums import Resampling
 
 from rsseg.errors import RasterError
 from rsseg.raster.bands import BandChoice, choose_bands, file_bands
-from rsseg.raster.env import CACHE_BYTES, damage_is_an_error, open_dataset
+from rsseg.raster.env import damage_is_an_error, open_dataset
 from rsseg.raster.grid import Grid, grid_of
 from rsseg.raster.masks import Nodata, ValidityRule, plan_validity, valid_pixels
+from rsseg.raster.pixels import Pixels
+from rsseg.raster.swaths import Swaths
 from rsseg.tiling import Window
+
+_WIDE = 2048
+"""Strips up to this width, in pixels, are decoded for each window that needs them."""
 
 LARGEST_BLOCK_BYTES = 256 * 2**20
 """Files with larger blocks are refused: each window would decode one of them as a whole."""
-
-_USUAL_ROWS = 1024
-"""Height of windows for which slow reading is worth a note."""
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """Pixels of a window.
-
-    Attributes:
-        data: (bands, rows, cols), in the file's type.
-        valid: (rows, cols), True where the pixel counts.
-    """
-
-    data: NDArray[Any]
-    valid: NDArray[np.bool_]
 
 
 class ThreadHandles:
@@ -114,7 +102,9 @@ class RasterSource:
         self._stored = sorted({*choice.bands, *rule.alpha})
         self._channels = [self._stored.index(band) for band in choice.bands]
         self._alphas = [self._stored.index(band) for band in rule.alpha]
-        self.notes = choice.notes + _georeference_notes(path, self.grid) + self._strip_notes()
+        self.notes = choice.notes + _georeference_notes(path, self.grid)
+        pixel_bytes = len(self._stored) * np.dtype(dtype).itemsize
+        self._swaths = Swaths(self._read_inside, width=self.grid.width, pixel_bytes=pixel_bytes)
 
     def __enter__(self) -> Self:
         return self
@@ -135,13 +125,14 @@ class RasterSource:
             RasterError: a block cannot be read; the message names file and window.
         """
         inside = window.intersection(self.grid.window)
+        read = self._swaths.read if self.is_striped else self._read_inside
         if inside == window and window.pixels:
-            return self._read_inside(window)
+            return read(window)
         data = np.zeros((len(self.bands), window.height, window.width), dtype=self.dtype)
         valid = np.zeros((window.height, window.width), dtype=np.bool_)
         if inside.pixels:
             rows, cols = inside.slices(window)
-            pixels = self._read_inside(inside)
+            pixels = read(inside)
             data[:, rows, cols], valid[rows, cols] = pixels.data, pixels.valid
         return Pixels(data, valid)
 
@@ -157,27 +148,14 @@ class RasterSource:
         shape = decimated_shape(self.grid, max_side=max_side)
         return self._read_inside(self.grid.window, shape=shape)
 
-    def strip_cache_bytes(self, rows: int) -> int:
-        """How much of GDAL's cache each reading thread needs so that no strip is decoded for every window anew.
+    @property
+    def is_striped(self) -> bool:
+        """Whether the file is stored in strips wider than what one usually reads of them."""
+        return self.block_shape[1] > _WIDE and self.block_shape[1] >= self.grid.width
 
-        A strip is as wide as the raster, so that this grows with its width; 0 for tiled files.
-
-        Args:
-            rows: height of the windows that are read from left to right.
-        """
-        strip_rows, strip_cols = self.block_shape
-        if strip_cols < self.grid.width or strip_rows >= self.grid.height:
-            return 0
-        pixels = (rows + 2 * strip_rows) * strip_cols
-        return pixels * len(self._stored) * np.dtype(self.dtype).itemsize
-
-    def _strip_notes(self) -> tuple[str, ...]:
-        if self.strip_cache_bytes(_USUAL_ROWS) <= CACHE_BYTES:
-            return ()
-        hint = f"gdal_translate -co TILED=YES {self.path} tiled.tif"
-        return (
-            f"{self.path}: is stored in strips as wide as the raster; a tiled copy reads faster ({hint})",
-        )
+    def swath_columns(self, rows: int) -> int:
+        """How many columns of so many rows are read at a time; the whole width where the file is not striped."""
+        return self._swaths.columns(rows) if self.is_striped else self.grid.width
 
     def _read_inside(self, window: Window, *, shape: tuple[int, int] | None = None) -> Pixels:
         """Read a window that lies in the raster, into (rows, cols) `shape` if given."""

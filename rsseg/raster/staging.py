@@ -58,15 +58,21 @@ class StagingFolder:
         self._ours = False
         self._lock: IO[bytes] | None = None
 
-    def make(self) -> None:
-        """Make the folder; what a killed run left there is replaced, and a line in the log says so.
+    @property
+    def is_ours(self) -> bool:
+        """Whether the folder is there and in use by this run."""
+        return self._ours
+
+    def make(self, *, keep: bool = False) -> None:
+        """Make the folder, or take over what a killed run left there: kept, or replaced with a line in the log.
 
         Raises:
             OptionError: it holds files of others.
             ResourceError: another run uses it, or the disk does not take it.
         """
         with disk_errors(f"{self.output}: cannot be written"):
-            self._discard_stale()
+            if self._take_over(keep=keep):
+                return
             self._ours = True  # before it is there, so that an interrupt in between leaves nothing
             try:
                 self.path.mkdir()
@@ -75,9 +81,10 @@ class StagingFolder:
                 raise self._in_use() from err
             self._lock = _locked(self.path / _LOCK)
 
-    def _discard_stale(self) -> None:
+    def _take_over(self, *, keep: bool) -> bool:
+        """Lock the folder of a killed run and keep it, or discard it; whether it is there now."""
         if not self.path.exists():
-            return
+            return False
         if not (self.path / _LOCK).exists() and any(self.path.iterdir()):
             raise OptionError(
                 f"{self.path}: exists and is not from rsseg; it is needed while the output is made",
@@ -86,9 +93,14 @@ class StagingFolder:
         lock = _locked(self.path / _LOCK)
         if lock is None:
             raise self._in_use()
+        if keep:
+            self._lock = lock
+            self._ours = True
+            return True
         logger.warning("%s: replaces what an interrupted run left", self.path)
         shutil.rmtree(self.path)
         lock.close()
+        return False
 
     def _in_use(self) -> ResourceError:
         return ResourceError(f"{self.output}: is being written by another run", hint="wait for it to end")
@@ -117,11 +129,16 @@ class StagingFolder:
 
     def remove(self) -> None:
         """Remove the folder with all it holds; does nothing if it is gone or was never made."""
+        if self._ours:
+            shutil.rmtree(self.path, ignore_errors=True)
+        self.leave()
+
+    def leave(self) -> None:
+        """Let go of the folder as it is, so that a later run can take it over."""
+        self._ours = False
         if self._lock is not None:
             self._lock.close()
             self._lock = None
-        if self._ours:
-            shutil.rmtree(self.path, ignore_errors=True)
 
 
 @contextmanager

@@ -124,6 +124,12 @@ def _spans(length: int, *, tile: int, halo: int, stride: int) -> list[_Span]:
     keep = tile - 2 * halo
     spans = []
     for start in range(0, length, keep):
-        first = min(max(start - halo, 0), end - tile)
-        spans.append(_Span(range(first, first + tile), range(start, min(start + keep, length))))
+        read = read_around(start, end=end, tile=tile, halo=halo)
+        spans.append(_Span(read, range(start, min(start + keep, length))))
     return spans
+
+
+def read_around(start: int, *, end: int, tile: int, halo: int) -> range:
+    """What is read along one axis for a kept part that begins at `start`: it never leaves [0, end)."""
+    first = min(max(start - halo, 0), end - tile)
+    return range(first, first + tile)

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import subprocess
@@ -14,8 +15,10 @@ from click.testing import CliRunner, Result
 from rsseg.classes import ClassInfo, ClassTable
 from rsseg.cli.main import main
 from rsseg.prediction.preview import write_preview
+from rsseg.raster import class_map as class_map_module
 from rsseg.raster import open_raster
 from tests.making import random_pixels, read_band, write_argmax_weights, write_raster, write_sparse_raster
+from tests.prediction.attentive import write_attentive_weights
 
 
 def run(*args: object, **options: object) -> Result:
@@ -228,6 +231,81 @@ def test_quiet_says_nothing(image: Path, weights: Path, tmp_path: Path) -> None:
     assert run(image, "-o", tmp_path / "out.tif", "--weights", weights, "-q").stderr == ""
 
 
+def test_the_context_of_the_raster_is_saved_used_and_told(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = write_attentive_weights(tmp_path / "attentive.safetensors", monkeypatch)
+    context, both = tmp_path / "context.safetensors", ("--weights", weights, "--device", "cpu")
+
+    saved = run(image, "-o", tmp_path / "a.tif", *both, "--save-context", context, "--seam-check", "--json")
+    used = run(image, "-o", tmp_path / "b.tif", *both, "--use-context", context)
+    tiles = run(image, "-o", tmp_path / "c.tif", *both, "--seam-check", "--json")
+
+    assert saved.exit_code == used.exit_code == tiles.exit_code == 0, (saved, used, tiles)
+    a, b, c = (read_band(tmp_path / f"{name}.tif") for name in "abc")
+    assert (a == b).all()
+    assert (a != c).any()
+    answers = [json.loads(result.stdout) for result in (saved, tiles)]
+    assert [answer["context"] for answer in answers] == ["raster", "tile"]
+    assert answers[0]["seam_change"] < 1e-3 < answers[1]["seam_change"]
+    assert f"seams change {answers[1]['seam_change']:.3%}" in tiles.stderr
+    assert "seams" not in used.stderr
+
+
+def test_the_tags_tell_the_context(image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = write_attentive_weights(tmp_path / "attentive.safetensors", monkeypatch)
+    context = tmp_path / "context.safetensors"
+    sample = ("--context-sample", 0.5, "--save-context", context)
+
+    for name, options in {"a": ("--context", "tile"), "b": sample, "c": ("--use-context", context)}.items():
+        assert run(image, "-o", tmp_path / f"{name}.tif", "--weights", weights, *options).exit_code == 0
+
+    tags = {}
+    for name in "abc":
+        with rasterio.open(tmp_path / f"{name}.tif") as dataset:
+            tags[name] = {key: value for key, value in dataset.tags().items() if "CONTEXT" in key}
+    assert tags == {
+        "a": {"RSSEG_CONTEXT": "tile"},
+        "b": {"RSSEG_CONTEXT": "raster", "RSSEG_CONTEXT_SAMPLE": "0.5"},
+        "c": {
+            "RSSEG_CONTEXT": "raster",
+            "RSSEG_CONTEXT_SHA256": hashlib.sha256(context.read_bytes()).hexdigest(),
+        },
+    }
+
+
+def test_a_context_of_other_conditions_is_refused(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = write_attentive_weights(tmp_path / "attentive.safetensors", monkeypatch)
+    context = tmp_path / "context.safetensors"
+    run(image, "-o", tmp_path / "a.tif", "--weights", weights, "--save-context", context)
+    before = sorted(tmp_path.iterdir())
+
+    for options, message in {
+        ("--nodata", 7): "nodata auto, here 7.0",
+        ("--bands", "3,2,1"): "bands [1, 2, 3], here [3, 2, 1]",
+        ("--precision", "bf16"): "precision fp32, here bf16",
+    }.items():
+        result = run(
+            image,
+            "-o",
+            tmp_path / "b.tif",
+            "--weights",
+            weights,
+            "--use-context",
+            context,
+            *options,
+            "--device",
+            "cpu",
+        )
+        assert result.exit_code == 4
+        assert (
+            f"context.safetensors: the context was taken under other conditions: {message}" in result.stderr
+        )
+        assert sorted(tmp_path.iterdir()) == before
+
+
 def test_the_options_of_the_command_are_those_of_the_engine() -> None:
     from rsseg.cli.predict import predict
     from rsseg.prediction.options import PredictOptions
@@ -334,6 +412,10 @@ def test_truncated_weights_are_refused(image: Path, weights: Path, tmp_path: Pat
         (("--bands", "0,1,2"), "bands count from 1"),
         (("--scale", "9,9"), "the first below the second"),
         (("--precision", "fp16"), "precision fp16 needs a GPU"),
+        (("--context-sample", "2"), "context-sample is 2; expected a share"),
+        (("--context", "tile", "--use-context", "f"), "--use-context is about the context of a raster"),
+        (("--save-context", "f"), "linear: has no attention"),
+        (("--seam-check", "--tile", "1"), "half of the 1 px they keep"),
     ],
 )
 def test_options_out_of_range_are_refused(
@@ -364,6 +446,10 @@ def test_options_of_the_wrong_form_are_usage_errors(image: Path, options: tuple[
         (("a.tif", "--output-dir", "no/such/folder"), "no/such/folder: no such folder"),
         (("a/x.tif", "b/x.tif", "--output-dir", "."), "would both become x_classes.tif"),
         (("a.tif", "b.tif", "--output-dir", ".", "--preview", "p.png"), "--preview goes with one IMAGE"),
+        (
+            ("a.tif", "b.tif", "--output-dir", ".", "--save-context", "c"),
+            "--save-context goes with one IMAGE",
+        ),
     ],
 )
 def test_unclear_outputs_are_refused(args: tuple[str, ...], message: str) -> None:
@@ -418,3 +504,55 @@ def test_an_interrupt_leaves_nothing_and_says_so(tmp_path: Path, weights: Path) 
     assert "Interrupted" in talk
     assert "Traceback" not in talk
     assert sorted(p.name for p in tmp_path.iterdir()) == ["argmax.safetensors", "large.tif"]
+
+
+def test_an_unfinished_run_is_gone_on_with_or_refused_with_what_differs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run ends while the map is encoded, when all blocks are there."""
+    image = write_raster(tmp_path / "image.tif", random_pixels(600, 700), tiled=True)
+    weights = write_argmax_weights(tmp_path / "argmax.safetensors")
+    command = ["predict", str(image), "-o", str(tmp_path / "map.tif"), "--weights", str(weights), "--json"]
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(class_map_module, "encode_class_map", interrupt)
+        stopped = CliRunner().invoke(main, command)
+    other = CliRunner().invoke(main, [*command, "--tile", "256"])
+    image_time = image.stat().st_mtime_ns
+    os.utime(image, ns=(0, 0))
+    changed = CliRunner().invoke(main, command)
+    os.utime(image, ns=(image_time, image_time))
+    resumed = CliRunner().invoke(main, command)
+
+    assert stopped.exit_code == 130
+    assert "map.tif.part: keeps what is done; the same command goes on from there" in stopped.stderr
+    assert other.exit_code == 2
+    assert "holds an unfinished run that differs in" in other.stderr
+    assert "tile (was 64, is 256)" in other.stderr
+    assert "--no-resume" in other.stderr
+    assert changed.exit_code == 2
+    assert "image (was" in changed.stderr
+    assert resumed.exit_code == 0
+    assert json.loads(resumed.stdout)["resumed_blocks"] == 4
+    assert sum(json.loads(resumed.stdout)["classes"].values()) == 600 * 700
+    assert not (tmp_path / "map.tif.part").exists()
+
+
+def test_an_unfinished_run_can_be_started_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = write_raster(tmp_path / "image.tif", random_pixels(600, 700), tiled=True)
+    weights = write_argmax_weights(tmp_path / "argmax.safetensors")
+    command = ["predict", str(image), "-o", str(tmp_path / "map.tif"), "--weights", str(weights), "--json"]
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(class_map_module, "encode_class_map", interrupt)
+        CliRunner().invoke(main, command)
+    anew = CliRunner().invoke(main, [*command, "--tile", "256", "--no-resume"])
+
+    assert anew.exit_code == 0
+    assert json.loads(anew.stdout)["resumed_blocks"] == 0

@@ -14,8 +14,8 @@ from rasterio.transform import Affine, from_origin
 from rsseg.classes import ClassInfo, ClassTable
 from rsseg.errors import LabelError, OptionError, RasterError
 from rsseg.evaluation import Confusion, LabelRules, Pair, count_pixels, evaluate_maps
+from rsseg.raster import ClassMapWriter
 from rsseg.raster.labels import open_label_raster
-from rsseg.raster.writer import ClassMapWriter
 from tests.making import THREE, write_raster
 
 DEGREES: dict[str, Any] = {"crs": "EPSG:4326", "transform": from_origin(85.0, 27.0, 1e-5, 1e-5)}

@@ -9,9 +9,9 @@ import pytest
 
 from rsseg.classes import ClassInfo, ClassTable
 from rsseg.errors import LabelError, RasterError
+from rsseg.raster import ClassMapWriter
 from rsseg.raster.categories import read_categories
 from rsseg.raster.grid import Grid
-from rsseg.raster.writer import ClassMapWriter
 from tests.making import THREE, write_raster
 
 PIXELS = np.zeros((1, 4, 4), np.uint8)

@@ -16,6 +16,7 @@ from rasterio.transform import from_origin
 from rsseg.errors import OptionError, RasterError
 from rsseg.raster import RasterSource, gdal_env, open_raster
 from rsseg.raster import reader as reader_module
+from rsseg.raster import swaths as swaths_module
 from rsseg.raster.env import georeference_optional
 from rsseg.tiling import Window
 from tests.raster.make import UTM, damage_block, noise, write_tiff
@@ -292,18 +293,45 @@ def test_one_giant_strip_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "TILED=YES" in (caught.value.hint or "")
 
 
-def test_wide_strips_say_how_much_cache_they_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    strips = write_tiff(tmp_path / "strips.tif", noise(3, 40, 48), blockysize=4, interleave="pixel", **UTM)
-    tiles = write_tiff(
-        tmp_path / "tiles.tif", noise(3, 40, 48), tiled=True, blockxsize=16, blockysize=16, **UTM
-    )
-    monkeypatch.setattr(reader_module, "CACHE_BYTES", 1000)
+def test_wide_strips_are_read_once_for_all_windows_of_the_same_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader_module, "_WIDE", 1000)
+    monkeypatch.setattr(swaths_module, "SWATH_BYTES", 512 * 16 * 4)
+    pixels = noise(3, 40, 1300)
+    strips = write_tiff(tmp_path / "strips.tif", pixels, blockysize=4, interleave="pixel", nodata=7, **UTM)
+    whole: list[Window] = []
 
-    with open_raster(strips) as striped, open_raster(tiles) as tiled:
-        assert striped.strip_cache_bytes(16) == (16 + 8) * 48 * 3
-        assert "a tiled copy reads faster" in striped.notes[0]
-        assert tiled.strip_cache_bytes(16) == 0
-        assert tiled.notes == ()
+    with open_raster(strips) as source:
+        monkeypatch.setattr(
+            source._swaths, "_read", lambda window: (whole.append(window), source._read_inside(window))[1]
+        )
+        assert source.is_striped
+        assert source.swath_columns(16) == 512
+        windows = [Window(col, row, 64, 16) for row in (0, 12, 24) for col in range(0, 1300, 48)]
+        with ThreadPoolExecutor(3) as pool:
+            found = list(pool.map(source.read, windows))
+
+    assert len(whole) == 3 * 3
+    for window, read in zip(windows, found, strict=True):
+        inside = window.intersection(Window(0, 0, 1300, 40))
+        expected = pixels[:, *inside.slices()]
+        assert (read.data[:, : inside.height, : inside.width] == expected).all()
+        assert (read.valid[: inside.height, : inside.width] == (expected != 7).any(axis=0)).all()
+
+
+def test_a_strip_that_cannot_be_read_fails_every_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader_module, "_WIDE", 100)
+    path = write_tiff(tmp_path / "strips.tif", noise(3, 64, 200), blockysize=4, compress="deflate", **UTM)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] + b"x" * 2000 + content[len(content) // 2 + 2000 :])
+
+    with open_raster(path) as source:
+        for _ in range(2):
+            with pytest.raises(RasterError, match="cannot read"):
+                source.read(Window(10, 0, 20, 64))
 
 
 @pytest.mark.parametrize("driver", ["PNG", "JPEG"])

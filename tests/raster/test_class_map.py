@@ -29,8 +29,8 @@ from rsseg.raster import (
     open_label_raster,
     open_raster,
 )
+from rsseg.raster import block_file as block_file_module
 from rsseg.raster import staging as staging_module
-from rsseg.raster import writer as writer_module
 from rsseg.raster.env import open_dataset
 from rsseg.tiling import Window, plan_blocks
 from tests.raster.make import noise, write_tiff
@@ -276,7 +276,7 @@ def test_a_run_that_begins_at_the_same_moment_is_not_disturbed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "map.tif.part").mkdir()
-    monkeypatch.setattr(staging_module.StagingFolder, "_discard_stale", lambda _self: None)
+    monkeypatch.setattr(staging_module.StagingFolder, "_take_over", lambda _self, keep: False)
 
     with (
         pytest.raises(ResourceError, match="is being written by another run"),
@@ -347,7 +347,7 @@ def test_a_staging_file_that_cannot_be_made_leaves_nothing(
     def refuse(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(writer_module.rasterio, "open", refuse)
+    monkeypatch.setattr(block_file_module.os, "ftruncate", refuse)
 
     with (
         pytest.raises(ResourceError, match="No space left on device"),

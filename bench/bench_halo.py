@@ -1,0 +1,116 @@
+"""How far a tiled map is from the network run once on the whole raster: share of pixels that differ, against the halo.
+
+    python bench/bench_halo.py [IMAGE] [--weights buildings] [--side 2048] [--keep 256] [--halos 0,32,...] [-o FILE.png]
+
+Of IMAGE a part in its middle that fits into memory is taken; without one, a synthetic town. Each tile decides `keep`
+pixels and reads a halo around them; with `--context raster` all tiles attend to the whole part, with `tile` each to
+itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import rasterio.windows
+from measure import scene
+from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning
+
+import rsseg
+from rsseg.prediction.options import ContextKind
+from rsseg.weights import Weights
+
+CONTEXTS: tuple[ContextKind, ...] = ("tile", "raster")
+
+
+def main() -> None:
+    args = arguments()
+    warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    halos = [int(halo) for halo in args.halos.split(",")]
+    weights = rsseg.load_weights(args.weights)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        part = cut_part(args.image or scene(folder, size=args.side), folder / "part.tif", side=args.side)
+        # In one tile; its context leaves out what pads the part to a multiple of the network's stride.
+        whole = predicted(part, weights, tile=args.side, halo=0, context="raster")
+        print(
+            f"{args.weights}, {whole.shape[1]} x {whole.shape[0]} px of {args.image or 'the synthetic town'}"
+        )
+        print(f"{'halo':>5} " + " ".join(f"{context + ' context':>15}" for context in CONTEXTS))
+        curves: dict[ContextKind, list[float]] = {context: [] for context in CONTEXTS}
+        for halo in halos:
+            for context, curve in curves.items():
+                tiled = predicted(part, weights, tile=args.keep + 2 * halo, halo=halo, context=context)
+                curve.append(float((tiled != whole)[whole != 255].mean()))
+            print(f"{halo:>5} " + " ".join(f"{curve[-1]:>15.4%}" for curve in curves.values()), flush=True)
+    draw(args.output, halos, curves, title=f"{args.weights}, tiles that keep {args.keep} px")
+    print(args.output)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("image", nargs="?", type=Path)
+    parser.add_argument("--weights", default="buildings")
+    parser.add_argument("--side", type=int, default=2048)
+    parser.add_argument("--keep", type=int, default=256)
+    parser.add_argument("--halos", default="0,32,64,96,128,192,256,288")
+    parser.add_argument("-o", "--output", type=Path, default=Path("runs/halo.png"))
+    return parser.parse_args()
+
+
+def cut_part(image: Path, part: Path, *, side: int) -> Path:
+    """The middle of an image, at most `side` pixels wide and high."""
+    with rasterio.open(image) as source:
+        width, height = min(side, source.width), min(side, source.height)
+        window = rasterio.windows.Window(
+            (source.width - width) // 2, (source.height - height) // 2, width, height
+        )
+        pixels = source.read(window=window)
+        profile = {"count": len(pixels), "dtype": pixels.dtype, "width": width, "height": height}
+        place = {"crs": source.crs, "transform": source.window_transform(window), "nodata": source.nodata}
+    with rasterio.open(part, "w", driver="GTiff", **profile, **place) as target:
+        target.write(pixels)
+    return part
+
+
+def predicted(
+    part: Path, weights: Weights, *, tile: int, halo: int, context: ContextKind
+) -> NDArray[np.uint8]:
+    output = part.with_name("map.tif")
+    options = rsseg.PredictOptions(tile=tile, halo=halo, context=context, precision="fp32", overwrite=True)
+    rsseg.predict_raster(part, output, weights=weights, options=options)
+    with rasterio.open(output) as made:
+        classes: NDArray[np.uint8] = made.read(1)
+    return classes
+
+
+def draw(path: Path, halos: list[int], curves: dict[ContextKind, list[float]], *, title: str) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for context, curve in curves.items():
+        # A share of nothing has no place on a logarithmic axis.
+        none = [halo for halo, share in zip(halos, curve, strict=True) if not share]
+        label = f"{context} context" + f" (no pixel at {', '.join(map(str, none))})" * bool(none)
+        axes.plot(halos, [share * 100 or np.nan for share in curve], marker="o", label=label)
+    axes.set_yscale("log")
+    axes.set(xlabel="halo (pixels)", ylabel="pixels that differ from the whole (%)", title=title)
+    axes.set_xticks(halos)
+    axes.grid(which="both", alpha=0.3)
+    axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+if __name__ == "__main__":
+    main()

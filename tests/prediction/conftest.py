@@ -1,0 +1,3 @@
+from tests.prediction.attentive import attentive
+
+__all__ = ["attentive"]
