@@ -11,6 +11,7 @@ import click
 from rsseg.cli import options as opt
 from rsseg.cli.console import emit_json, progress_bar, say
 from rsseg.cli.pictures import check_picture
+from rsseg.complexity.options import ComplexityOptions
 from rsseg.errors import OptionError
 
 
@@ -126,10 +127,12 @@ def complexity(
     if not settings["sides"] and not settings["tiles"]:
         raise OptionError("--sides none and --tiles none leave nothing to compare")
 
-    from rsseg.complexity import ComplexityOptions, compare_costs, table_text
+    options = ComplexityOptions(**settings)
+
+    from rsseg.complexity.engine import compare_costs
+    from rsseg.complexity.table import table_text
     from rsseg.prediction.forward import memory_errors, resolve_device
 
-    options = ComplexityOptions(**settings)
     hint = "give a smaller --max-memory, or --no-measure"
     with progress_bar("complexity", quiet=quiet) as on_progress, memory_errors("measuring", hint=hint):
         report = compare_costs(options, device=resolve_device(device), on_progress=on_progress)
@@ -141,7 +144,7 @@ def complexity(
     else:
         click.echo(table_text(report))
     if plot is not None:
-        from rsseg.complexity import write_complexity_plot
+        from rsseg.complexity.plot import write_complexity_plot
 
         write_complexity_plot(plot, report)
         say(f"{plot}: costs", quiet=quiet)

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from rsseg.cli import options as opt
 from rsseg.cli.console import emit_json, progress_bar, say
 from rsseg.errors import OptionError
-from rsseg.training.options import LOSSES
+from rsseg.training.options import LOSSES, TrainOptions
 
 if TYPE_CHECKING:
     from rsseg.training.engine import TrainSummary
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option(
     "--pretrained",
     metavar="FILE|imagenet",
-    help="Start from a trained encoder: a file with torchvision's names, or imagenet to fetch one.",
+    help="Start from a trained encoder: a file with torchvision's names, rsseg weights, or imagenet to fetch one.",
 )
 @click.option("--epochs", type=int, metavar="N", help="Epochs; each ends with a validation. [default: 30]")
 @click.option("--steps-per-epoch", type=int, metavar="N", help="Batches in an epoch. [default: 100]")
@@ -46,12 +46,15 @@ if TYPE_CHECKING:
 @click.option("--lr", type=float, metavar="F", help="Highest learning rate. [default: 0.001]")
 @click.option("--weight-decay", type=float, metavar="F", help="Of AdamW, for kernels. [default: 0.01]")
 @click.option(
-    "--loss", type=click.Choice(LOSSES), help="What is made small beside Dice. [default: cross-entropy]"
+    "--loss", type=click.Choice(LOSSES), help="Loss beside Dice, of every head. [default: cross-entropy]"
 )
 @click.option("--label-smoothing", type=float, metavar="F", help="Of cross-entropy, 0 to 0.99. [default: 0]")
 @click.option("--dice", type=float, metavar="F", help="Weight of the Dice loss. [default: 1]")
 @click.option(
-    "--aux-weight", type=float, metavar="F", help="Weight of each auxiliary head's loss. [default: 1]"
+    "--aux-weight",
+    type=float,
+    metavar="F",
+    help="Weight of each auxiliary head's loss, for abcnet, attanet and attanet-light. [default: 1]",
 )
 @click.option(
     "--precision",
@@ -93,13 +96,12 @@ def train(
       rsseg train tiles/ -o runs/abcnet --model abcnet --pretrained imagenet --loss ohem
       rsseg train --resume runs/town
     """
-    given = {name: value for name, value in recipe.items() if value is not None}
     _check_usage(data, run, resume, recipe)
+    options = TrainOptions(**{name: value for name, value in recipe.items() if value is not None})
 
     from rsseg.training.engine import Machine
     from rsseg.training.engine import resume as resume_run
     from rsseg.training.engine import train as train_run
-    from rsseg.training.options import TrainOptions
 
     machine = Machine(device=device, threads=threads, readers=readers)
     folder = resume or run
@@ -114,7 +116,7 @@ def train(
                 summary = train_run(
                     data,
                     run,
-                    options=TrainOptions(**given),
+                    options=options,
                     machine=machine,
                     overwrite=overwrite,
                     on_progress=on_progress,
@@ -127,9 +129,13 @@ def train(
 
 
 def _checkpoint_time(folder: Path | None) -> int | None:
-    """When the checkpoint of a run was written; None without one."""
-    path = None if folder is None else folder / "last.ckpt"
-    return path.stat().st_mtime_ns if path is not None and path.exists() else None
+    """When the checkpoint of a run was written; None without one that can be seen."""
+    if folder is None:
+        return None
+    try:
+        return (folder / "last.ckpt").stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def _check_usage(data: Path | None, run: Path | None, resume: Path | None, recipe: Iterable[str]) -> None:

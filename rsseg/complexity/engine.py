@@ -15,42 +15,14 @@ from torch import Tensor, nn
 from rsseg.complexity.bench import Bench
 from rsseg.complexity.formulas import ATTENTION_KINDS, AttentionKind, Cost
 from rsseg.complexity.measure import Measurement, count
+from rsseg.complexity.options import ComplexityOptions
 from rsseg.complexity.report import Report, Row, Subject
-from rsseg.errors import OptionError
-from rsseg.models.registry import build_network, network_entry
+from rsseg.models.registry import NetworkEntry, build_network
 
 BANDS, CLASSES = 3, 6
 """Of the networks compared, as of the registry's sizes."""
 
-LARGEST_SIDE = 16384
-
-
-@dataclass(frozen=True, kw_only=True)
-class ComplexityOptions:
-    """What to compare.
-
-    `channels` are those of the maps that attention sees, `sides` theirs; `tiles` are the sides of what networks see.
-    `networks` are of the form NAME or NAME:ENCODER. No sides or no tiles leave that half out. A measurement is left
-    out that would take all of them past `max_seconds`, or may need more than `max_memory` bytes or than is free.
-    """
-
-    channels: int = 64
-    sides: Sequence[int] = (64, 128, 256, 512, 1024)
-    networks: Sequence[str] = ("maresunet", "manet", "abcnet")
-    tiles: Sequence[int] = (128, 256, 512, 1024, 2048)
-    measured: bool = True
-    max_memory: int | None = None
-    max_seconds: float = 12.0
-
-    def __post_init__(self) -> None:
-        if not 8 <= self.channels <= 8192:
-            raise OptionError(f"channels is {self.channels}; expected 8 to 8192")
-        for what, sizes in {"sides": self.sides, "tiles": self.tiles}.items():
-            odd = [size for size in sizes if not 1 <= size <= LARGEST_SIDE]
-            if odd:
-                raise OptionError(f"{what} has {odd[0]}; expected pixels from 1 to {LARGEST_SIDE}")
-        if not self.max_seconds > 0:  # NaN is not, either
-            raise OptionError(f"max-seconds is {self.max_seconds:g}; expected more than 0")
+_SHAPE_ONLY = torch.device("meta")
 
 
 def compare_costs(
@@ -65,11 +37,8 @@ def compare_costs(
         options: what to compare.
         device: where to measure.
         on_progress: takes the share done, from 0 to 1.
-
-    Raises:
-        OptionError: an unknown network or encoder, or an encoder for a network without a choice.
     """
-    networks = [_network(name, options) for name in dict.fromkeys(options.networks) if options.tiles]
+    networks = [_network(*chosen, options) for chosen in options.chosen_networks() if options.tiles]
     attention = [_attention(kind, options) for kind in ATTENTION_KINDS if options.sides]
     points = [(candidate, side) for candidate in (*networks, *attention) for side in candidate.sides]
     steps = _Steps(len(points) * (2 if options.measured else 1), on_progress)
@@ -139,9 +108,11 @@ class _Candidate:
 
 def _attention(kind: AttentionKind, options: ComplexityOptions) -> _Candidate:
     channels = options.channels
+    with _SHAPE_ONLY:
+        attention = kind.build(channels)
     return _Candidate(
         name=kind.name,
-        parameters=_parameters(kind.build(channels)),
+        parameters=_parameters(attention),
         sides=sorted(set(options.sides)),
         cost=lambda side: kind.cost(side**2, channels),
         build=lambda device: kind.build(channels).eval().to(device),
@@ -149,13 +120,10 @@ def _attention(kind: AttentionKind, options: ComplexityOptions) -> _Candidate:
     )
 
 
-def _network(text: str, options: ComplexityOptions) -> _Candidate:
-    name, _, encoder = text.partition(":")
-    entry = network_entry(name)
-
+def _network(entry: NetworkEntry, encoder: str, options: ComplexityOptions) -> _Candidate:
     def build(device: torch.device) -> nn.Module:
         with device:
-            network = build_network(name, encoder=encoder, bands=BANDS, classes=CLASSES)
+            network = build_network(entry.name, encoder=encoder, bands=BANDS, classes=CLASSES)
         # The order of dimensions that prediction uses.
         return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
@@ -163,14 +131,13 @@ def _network(text: str, options: ComplexityOptions) -> _Candidate:
         x = torch.full((1, BANDS, side, side), 0.5, device=device)
         return x.contiguous(memory_format=torch.channels_last)
 
-    shape_only = torch.device("meta")
-    counted = build(shape_only)
+    counted = build(_SHAPE_ONLY)
     return _Candidate(
         name=entry.name,
-        encoder=encoder or entry.default_encoder,
+        encoder=encoder,
         parameters=_parameters(counted),
         sides=sorted(set(options.tiles)) if entry.side is None else [entry.side],
-        cost=lambda side: count(counted, image(side, shape_only)),
+        cost=lambda side: count(counted, image(side, _SHAPE_ONLY)),
         build=build,
         image=image,
         notes=[] if entry.side is None else [f"takes no other side than {entry.side} px"],

@@ -62,6 +62,12 @@ _LOOKS = (
     _Look("#34495E", "P", "-"),
 )
 
+_MOST_TICKS = 9
+"""So many labels have room below a panel."""
+
+_MARGIN = 1.25
+"""What lies left and right of the sides, as a factor."""
+
 
 def write_complexity_plot(path: Path, report: Report) -> None:
     """Draw operations, memory and, if measured, time over the side as PNG; an existing file is replaced.
@@ -152,11 +158,22 @@ def _scale_axes(axes: Axes, sides: Sequence[int], *, unit: str) -> None:
 
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
-    axes.set_xticks(sides, [str(side) for side in sides], rotation=0 if len(sides) <= 8 else 60)
+    ticks = _spread(sides)
+    axes.set_xticks(ticks, [str(side) for side in ticks])
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _position: si(value, unit, digits=1)))
     axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlim(sides[0] / 1.25, sides[-1] * 1.25)
+    axes.set_xlim(sides[0] / _MARGIN, sides[-1] * _MARGIN)
     low, high = axes.dataLim.intervaly
     axes.set_ylim(10 ** math.floor(math.log10(low / 1.1)), 10 ** math.ceil(math.log10(high * 1.1)))
     axes.grid(visible=True, alpha=0.3)
+
+
+def _spread(sides: Sequence[int]) -> list[int]:
+    """Those of the rising sides whose labels do not run into one another; the largest is one of them."""
+    distance = math.log(_MARGIN**2 * sides[-1] / sides[0]) / _MOST_TICKS
+    shown: list[int] = []
+    for side in reversed(sides):
+        if not shown or math.log(shown[-1] / side) >= distance:
+            shown.append(side)
+    return shown[::-1]

@@ -20,6 +20,7 @@ image count together.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
@@ -127,7 +128,7 @@ def match_segments(
         predicted_segments: every segment of `predicted`.
 
     Raises:
-        LabelError: the maps differ in size, or a map and its list name different segments.
+        LabelError: the maps differ in size, a map and its list name different segments, or a list names one twice.
     """
     if label.shape != predicted.shape:
         raise LabelError(
@@ -135,7 +136,7 @@ def match_segments(
         )
     reference = _read_map(label, label_segments, "reference")
     predictions = _read_map(predicted, predicted_segments, "prediction")
-    shared = _count_pairs(label, predicted)
+    shared = _count_pairs(label.astype(np.int64), predicted.astype(np.int64))
     matches = _matches(reference, predictions, shared)
     sums = PanopticSums()
     for (_, p), iou in matches.items():
@@ -163,6 +164,11 @@ _Shared = Mapping[tuple[int, int], int]
 
 def _read_map(ids: NDArray[np.integer], segments: Sequence[Segment], which: str) -> _Map:
     listed = {segment.id: segment for segment in segments}
+    if len(listed) < len(segments):
+        twice = next(id_ for id_, times in Counter(segment.id for segment in segments).items() if times > 1)
+        raise LabelError(
+            f"segment {twice} of the {which} is listed more than once; expected each segment once"
+        )
     drawn, pixels = np.unique(ids, return_counts=True)
     areas = dict(zip(drawn.tolist(), pixels.tolist(), strict=True))
     odd = sorted((areas.keys() - {VOID}) ^ listed.keys())
@@ -172,8 +178,8 @@ def _read_map(ids: NDArray[np.integer], segments: Sequence[Segment], which: str)
     return _Map(listed, areas)
 
 
-def _count_pairs(label: NDArray[np.integer], predicted: NDArray[np.integer]) -> _Shared:
-    pairs, pixels = np.unique((label.astype(np.int64) << 32) | predicted, return_counts=True)
+def _count_pairs(label: NDArray[np.int64], predicted: NDArray[np.int64]) -> _Shared:
+    pairs, pixels = np.unique((label << 32) | predicted, return_counts=True)
     return {
         (pair >> 32, pair & 0xFFFFFFFF): count
         for pair, count in zip(pairs.tolist(), pixels.tolist(), strict=True)

@@ -42,7 +42,7 @@ def train(
         LabelError: labels are missing, outside the classes or on another grid, or in both train and val.
         InputError: the loss is no longer finite.
         ResourceError: no such device, memory or disk is used up, or another process writes this run.
-        RasterError: an image cannot be read.
+        RasterError: an image cannot be read, or is too small for the network.
         WeightsError: the weights to start from do not fit.
     """
     config: dict[str, Any] = {"data": str(data.resolve()), "train": options.to_dict()}
@@ -51,7 +51,7 @@ def train(
     check_recipe(options)
     with open_training_data(data, options) as (dataset, sampler):
         card = plan_card(dataset, sampler, options)
-        network = start_network(card, options)
+        network, card = start_network(card, options)
         session = Session(
             folder,
             dataset,
@@ -129,11 +129,13 @@ def _check_best(folder: RunFolder, checkpoint: Checkpoint) -> None:
 
 
 def _existing(folder: RunFolder, data: Path) -> Path:
-    if not data.exists():
+    try:
+        data.stat()
+    except OSError as err:
         raise LabelError(
-            f"{data}: the data of this run are gone",
+            f"{data}: the data of this run are gone ({err.strerror})",
             hint=f"if they moved, write their new place into {folder.config}",
-        )
+        ) from err
     return data
 
 

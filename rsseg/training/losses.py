@@ -79,10 +79,11 @@ def ohem_loss(logits: Tensor, labels: Tensor, *, threshold: float, kept: float) 
     """Mean cross-entropy of the hard pixels: online hard example mining.
 
     Hard are the labelled pixels whose true class has a probability below `threshold`; if they are fewer than the share
-    `kept` of the labelled pixels, then so many of the hardest. The published rule, but for its count: there the share
-    is one of all pixels, ignored ones fill it up with zeros, and it does not grow with the batch.
+    `kept` of the labelled pixels, then so many of the hardest.
 
-    Source: Shrivastava et al. 2016, arXiv:1604.03540, in the form of AttaNet's training.
+    Source: Shrivastava et al. 2016, arXiv:1604.03540, in the form of AttaNet's training. Departure: there the least
+    number is half the pixels of one crop, whatever the batch, and ignored pixels fill it up with zeros; here it is a
+    share of what is labelled, so it grows with the batch. The default of 1/16 is GeoSeg's: half a crop of 8.
     """
     losses = functional.cross_entropy(logits.float(), labels, ignore_index=IGNORE_INDEX, reduction="none")
     losses = losses[_labelled(labels)]  # (P,)

@@ -11,6 +11,9 @@ from rsseg.errors import OptionError
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 LOSSES = ("cross-entropy", "ohem", "focal", "lovasz")
 
+LARGEST_BATCH = 4096
+LARGEST_SIDE = 16384
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
@@ -23,7 +26,8 @@ class TrainOptions:
 
     The loss is `loss` plus `dice` times the Dice loss; that of each auxiliary head counts `aux_weight`. Only some
     losses have options: `label_smoothing` is cross-entropy's. "ohem" learns from the pixels whose true class is less
-    probable than `ohem_threshold`, at least from the share `ohem_kept`. See `rsseg.training.losses`.
+    probable than `ohem_threshold`, at least from the share `ohem_kept`, which is GeoSeg's and not AttaNet's. See
+    `rsseg.training.losses`.
 
     Raises:
         OptionError: a value is out of its range, or two do not go together.
@@ -57,8 +61,11 @@ class TrainOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "steps_per_epoch", "batch_size", "window", "tile"):
+        for name in ("epochs", "steps_per_epoch"):
             _check_range(name, getattr(self, name), low=1)
+        _check_range("batch_size", self.batch_size, low=1, high=LARGEST_BATCH)
+        for name in ("window", "tile"):
+            _check_range(name, getattr(self, name), low=1, high=LARGEST_SIDE)
         for name in ("halo", "weight_decay", "focal_gamma", "dice", "aux_weight"):
             _check_range(name, getattr(self, name), low=0)
         _check_range("seed", self.seed, low=0, high=2**32 - 1)
@@ -132,5 +139,7 @@ def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
 
 def _check_range(name: str, value: float, *, low: float, high: float = float("inf")) -> None:
     if not low <= value <= high or value == float("inf"):
-        upper = "" if high == float("inf") else f" and at most {high}"
+        upper = (
+            f" and at most {high}" if high < float("inf") else "" if isinstance(value, int) else " and finite"
+        )
         raise OptionError(f"{name.replace('_', ' ')} is {value}; it must be at least {low}{upper}")

@@ -52,10 +52,15 @@ class RunFolder:
 
         Raises:
             OptionError: there is one, or the path is a file.
+            ResourceError: the folder cannot be looked into or written to.
         """
-        if self.path.exists() and not self.path.is_dir():
+        try:
+            is_file = self.path.exists() and not self.path.is_dir()
+            existing = self._existing()
+        except OSError as err:
+            raise self._unwritable(err) from err
+        if is_file:
             raise OptionError(f"{self.path}: is a file; a run needs a folder")
-        existing = self._existing()
         if existing and not overwrite:
             raise OptionError(
                 f"{self.path}: holds a run already ({existing[0].name})",

@@ -16,16 +16,16 @@ from rsseg.data.augment import JitterOptions
 from rsseg.data.samplers import SampleOptions, Sampler
 from rsseg.data.scenes import DataSet, open_dataset, plan_dataset
 from rsseg.data.statistics import plan_scaling
-from rsseg.errors import OptionError, WeightsError
+from rsseg.errors import OptionError, RasterError, WeightsError
 from rsseg.log import logger
 from rsseg.models.network import Network
-from rsseg.models.registry import NetworkEntry, check_encoder, network_entry
+from rsseg.models.registry import NetworkEntry, build_network, check_encoder, network_entry
 from rsseg.prediction.door import check_side
 from rsseg.raster import gdal_env
 from rsseg.tiling.plan import check_tile
 from rsseg.training.options import TrainOptions
-from rsseg.weights import WeightCard, find_weights, init_weights, load_card, load_weights
-from rsseg.weights.pretrained import IMAGENET, load_encoder
+from rsseg.weights import WeightCard, find_tensors, init_weights, load_card, load_weights
+from rsseg.weights.pretrained import load_encoder
 
 CACHE_BYTES = 512 * 2**20
 """GDAL's cache of decoded blocks: training comes back to the same ones again and again."""
@@ -63,12 +63,15 @@ def _describe(dataset: DataSet) -> None:
 
 
 def check_recipe(options: TrainOptions) -> None:
-    """Refuse what can be refused before any data are read.
+    """Refuse what can be refused before any data are read; the encoder to start from is read, or fetched, for that.
 
     Raises:
-        OptionError: unknown network or encoder, or sizes that do not fit it.
-        WeightsError: there are no such weights to start from.
+        OptionError: unknown network or encoder, sizes that do not fit it, or no auxiliary heads to weigh.
+        WeightsError: there are no such weights to start from, or those of the encoder do not fit.
+        ResourceError: the encoder's weights cannot be fetched.
     """
+    if options.weights:
+        find_tensors(options.weights)
     model = load_card(options.weights).architecture if options.weights else options.model or DEFAULT_MODEL
     entry = network_entry(model)
     check_encoder(entry, options.encoder)
@@ -76,8 +79,13 @@ def check_recipe(options: TrainOptions) -> None:
     for name in ("tile", "window"):
         check_side(entry, name, getattr(options, name))
     _check_batch(entry, options)
-    if options.pretrained:
-        _check_pretrained(entry, options.pretrained)
+    if options.pretrained and not entry.encoders:
+        raise OptionError(
+            f"{entry.name}: has no encoder that {options.pretrained} could fill",
+            hint="leave --pretrained out, or choose another --model",
+        )
+    if options.pretrained or options.aux_weight != TrainOptions.aux_weight:
+        _check_inside(entry, options)
 
 
 def _check_batch(entry: NetworkEntry, options: TrainOptions) -> None:
@@ -97,14 +105,22 @@ def _check_batch(entry: NetworkEntry, options: TrainOptions) -> None:
         )
 
 
-def _check_pretrained(entry: NetworkEntry, source: str) -> None:
-    if not entry.encoders:
+def _check_inside(entry: NetworkEntry, options: TrainOptions) -> None:
+    """Try what depends on the layers, on a network that has shapes only."""
+    encoder = options.encoder or _default_encoder(entry)
+    with torch.device("meta"):
+        network = build_network(entry.name, encoder=encoder, classes=2)
+    if options.aux_weight != TrainOptions.aux_weight and not network.auxiliary_heads:
         raise OptionError(
-            f"{entry.name}: has no encoder that {source} could fill",
-            hint="leave --pretrained out, or choose another --model",
+            f"aux weight is {options.aux_weight}, but {entry.name} has no auxiliary heads",
+            hint="leave --aux-weight out",
         )
-    if source != IMAGENET:
-        find_weights(source)
+    if options.pretrained:
+        load_encoder(network, encoder=encoder, source=options.pretrained)
+
+
+def _default_encoder(entry: NetworkEntry) -> str:
+    return DEFAULT_ENCODERS.get(entry.name, entry.default_encoder)
 
 
 def plan_card(dataset: DataSet, sampler: Sampler, options: TrainOptions) -> WeightCard:
@@ -115,8 +131,10 @@ def plan_card(dataset: DataSet, sampler: Sampler, options: TrainOptions) -> Weig
     Raises:
         OptionError: the options contradict the weights to start from.
         WeightsError: the weights to start from do not fit the data.
+        RasterError: the network cannot see an image to validate with.
     """
     card = _continued(dataset, options) if options.weights else _new(dataset, sampler, options)
+    _check_scenes(dataset, network_entry(card.architecture))
     notes = dataset.card
     return replace(
         card,
@@ -130,38 +148,46 @@ def plan_card(dataset: DataSet, sampler: Sampler, options: TrainOptions) -> Weig
     )
 
 
-def start_network(card: WeightCard, options: TrainOptions) -> Network:
+def _check_scenes(dataset: DataSet, entry: NetworkEntry) -> None:
+    """A network for squares of one side needs val scenes that hold one; those to learn from are filled up."""
+    for scene in dataset.val:
+        grid = scene.image.grid
+        padded = math.ceil(min(grid.width, grid.height) / entry.stride) * entry.stride
+        if entry.side is not None and padded < entry.side:
+            raise RasterError(
+                f"{scene.name}: is {grid.width} x {grid.height} px; {entry.name} takes squares of {entry.side} px only,"
+                " so it cannot be validated with",
+                hint="leave the scene out of val, or choose another --model",
+            )
+
+
+def start_network(card: WeightCard, options: TrainOptions) -> tuple[Network, WeightCard]:
     """Build the network of a card: untrained, with a trained encoder, or with the weights to start from.
 
+    Returns:
+        The network, and its card, whose description names the file of a trained encoder.
+
     Raises:
-        OptionError: it has no auxiliary heads to weigh.
         WeightsError: the weights to start from, or those of the encoder, do not fit.
         ResourceError: the encoder's weights cannot be fetched.
     """
-    network = load_weights(options.weights).network if options.weights else _untrained(card, options)
-    if options.aux_weight != TrainOptions.aux_weight and not network.auxiliary_heads:
-        raise OptionError(
-            f"aux weight is {options.aux_weight}, but {card.architecture} has no auxiliary heads",
-            hint="leave --aux-weight out",
-        )
-    return network
-
-
-def _untrained(card: WeightCard, options: TrainOptions) -> Network:
+    if options.weights:
+        return load_weights(options.weights).network, card
     network = init_weights(card, seed=options.seed)
-    if options.pretrained:
-        report = load_encoder(network, encoder=card.encoder, source=options.pretrained)
-        logger.info(f"encoder {report.encoder} from {report.path} (sha256 {report.sha256[:12]})")
-    return network
+    if not options.pretrained:
+        return network, card
+    report = load_encoder(network, encoder=card.encoder, source=options.pretrained)
+    logger.info(f"encoder {report.encoder} from {report.path} (sha256 {report.sha256[:12]})")
+    origin = f"encoder from {report.path.name} (sha256 {report.sha256})"
+    return network, replace(card, description="; ".join(filter(None, (card.description, origin))))
 
 
 def _new(dataset: DataSet, sampler: Sampler, options: TrainOptions) -> WeightCard:
-    model = options.model or DEFAULT_MODEL
-    entry = network_entry(model)
+    entry = network_entry(options.model or DEFAULT_MODEL)
     takes_energy = "energy_positions" in signature(entry.build).parameters
     return WeightCard(
-        architecture=model,
-        encoder=options.encoder or DEFAULT_ENCODERS.get(model, entry.default_encoder),
+        architecture=entry.name,
+        encoder=options.encoder or _default_encoder(entry),
         classes=dataset.classes,
         bands=dataset.band_names,
         scaling=plan_scaling(dataset, sampler),
@@ -173,7 +199,7 @@ def _continued(dataset: DataSet, options: TrainOptions) -> WeightCard:
     """The card of the weights to start from, if it fits the data and does not contradict the options."""
     card = load_card(options.weights)
     for name, asked, found in (
-        ("--model", options.model, card.architecture),
+        ("--model", options.model and network_entry(options.model).name, card.architecture),
         ("--encoder", options.encoder, card.encoder),
     ):
         if asked and asked != found:

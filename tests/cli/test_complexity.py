@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from rsseg.cli.complexity import ByteSize
 from rsseg.cli.main import main
-from rsseg.complexity import ComplexityOptions
+from rsseg.complexity.options import ComplexityOptions
 
 SMALL = ("--channels", "8", "--sides", "8,16", "--network", "linear", "--tiles", "16,32", "--device", "cpu")
 
@@ -95,6 +96,34 @@ def test_options_that_make_no_sense_are_one_line(args: list[str], exit_code: int
     assert result.exit_code == exit_code
     assert result.stderr.startswith(message)
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--channels", "0"], "channels is 0; expected 8 to 8192"),
+        (["--sides", "-4"], "sides has -4; expected pixels from 1 to 16384"),
+        (["--max-seconds", "0"], "max-seconds is 0; expected more than 0"),
+        (["--network", "town"], "town: unknown network"),
+        (["--network", "manet:big"], "manet: unknown encoder big"),
+    ],
+)
+def test_a_refusal_does_not_wait_for_an_engine(
+    args: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "rsseg.complexity.engine", None)  # importing it would fail
+
+    result = run(*args)
+
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_a_network_is_checked_even_where_no_tiles_are_compared() -> None:
+    result = run("--network", "nonsense", "--tiles", "none")
+
+    assert result.exit_code == 2
+    assert "nonsense: unknown network" in result.stderr
 
 
 @pytest.mark.parametrize(

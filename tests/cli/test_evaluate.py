@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -327,8 +328,13 @@ def test_a_picture_is_not_overwritten_unasked(class_map: Path, labels: Path, tmp
     assert picture.read_bytes()[:4] == b"\x89PNG"
 
 
-def test_a_full_disk_is_said_in_a_line_after_the_table(class_map: Path, labels: Path, tmp_path: Path) -> None:
-    (tmp_path / "m.png.part").symlink_to("/dev/full")
+def test_a_full_disk_is_said_in_a_line_after_the_table(
+    class_map: Path, labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_path: Path, _content: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
 
     result = run(class_map, "--labels", labels, "--plot", tmp_path / "m.png", "-q")
 

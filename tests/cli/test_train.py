@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import tomllib
 from dataclasses import fields
 from pathlib import Path
@@ -172,6 +173,34 @@ def test_a_missing_encoder_is_explained(tmp_path: Path) -> None:
     result = run("tiles", "-o", tmp_path / "run", "--pretrained", tmp_path / "none.pth")
 
     assert "none.pth: no such file" in refused(result, 4)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--dice", "nan"), "dice is nan; it must be at least 0 and finite"),
+        (("--dice", "inf"), "dice is inf; it must be at least 0 and finite"),
+        (("--epochs", "0"), "epochs is 0; it must be at least 1"),
+        (("--batch-size", "1000000000"), "batch size is 1000000000; it must be at least 1 and at most 4096"),
+        (("--loss", "ohem", "--label-smoothing", "0.1"), "label smoothing is 0.1, but the loss is ohem"),
+    ],
+)
+def test_a_recipe_that_makes_no_sense_does_not_wait_for_an_engine(
+    args: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "rsseg.training.engine", None)  # importing it would fail
+
+    assert message in refused(run("tiles", "-o", "run", *args), 2)
+
+
+UNSEEN = "x" * 300
+"""A folder that cannot be looked into, for root, too: its name is too long."""
+
+
+def test_a_run_in_a_folder_that_cannot_be_looked_into_is_explained(folder: Path, tmp_path: Path) -> None:
+    message = refused(run(folder, "-o", tmp_path / UNSEEN / "run", *SMALL), 5)
+
+    assert "cannot be written to (File name too long)" in message
 
 
 @pytest.mark.parametrize("args", [(), ("tiles",), ("-o", "run")])

@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
-from rsseg.complexity import ComplexityOptions, Report, compare_costs
+from rsseg.complexity.engine import compare_costs
+from rsseg.complexity.formulas import AttentionKind
+from rsseg.complexity.options import ComplexityOptions
+from rsseg.complexity.report import Report
 from rsseg.errors import OptionError
 from rsseg.models.registry import NETWORKS
 
@@ -59,6 +63,38 @@ def test_sides_are_sorted_and_each_counts_once() -> None:
 
     assert [row.side for row in report.attention[0].rows] == [8, 16]
     assert [[row.side for row in subject.rows] for subject in report.networks] == [[16, 32]]
+
+
+def test_a_network_that_is_named_twice_is_compared_once() -> None:
+    report = compare(
+        sides=(),
+        networks=("manet", "manet:resnet50", "manet:resnet18", "attanet_light", "attanet-light"),
+        tiles=(32,),
+        measured=False,
+    )
+
+    assert [subject.title for subject in report.networks] == [
+        "manet resnet50",
+        "manet resnet18",
+        f"attanet-light {NETWORKS['attanet-light'].default_encoder}".strip(),
+    ]
+
+
+def test_attention_over_many_channels_is_counted_without_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = set()
+    original = AttentionKind.build
+
+    def build(kind: AttentionKind, channels: int) -> nn.Module:
+        module = original(kind, channels)
+        devices.update(parameter.device.type for parameter in module.parameters())
+        return module
+
+    monkeypatch.setattr(AttentionKind, "build", build)
+
+    report = compare(channels=64, tiles=(), measured=False)
+
+    assert devices == {"meta"}
+    assert report.attention[0].parameters == (64 + 1) * (8 + 8 + 64) + 1
 
 
 def test_no_tiles_leave_networks_out() -> None:

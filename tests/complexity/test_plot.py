@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -62,6 +65,25 @@ def test_a_panel_names_its_lines_with_their_growth_and_shows_what_was_measured()
     assert [(8, 491_520)] in drawn
     assert (operations.get_xscale(), operations.get_yscale()) == ("log", "log")
     assert [text.get_text() for text in time.get_legend().get_texts()] == ["dot-product", "linear"]
+
+
+@pytest.mark.parametrize(
+    "sides", [range(32, 1024, 16), range(1, 200), [2**n for n in range(15)], [5000, 5001]]
+)
+def test_labels_of_sides_do_not_run_into_one_another(sides: Sequence[int]) -> None:
+    figure = Figure(figsize=(10.4, 4.6), layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+
+    plot._draw(
+        figure, report(networks=(subject("town", sides=tuple(sides)),)), (plot._OPERATIONS, plot._MEMORY)
+    )
+    canvas.draw()
+
+    labels = [label for label in figure.subfigs[0].axes[0].get_xticklabels() if label.get_text()]
+    boxes = [label.get_window_extent() for label in labels]
+    assert labels[-1].get_text() == str(sides[-1])
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+    assert len(labels) >= min(len(sides), 4) or sides[-1] < 1.1 * sides[0]
 
 
 def test_the_same_costs_give_the_same_picture(tmp_path: Path) -> None:

@@ -225,3 +225,22 @@ def test_maps_of_different_sizes_are_refused() -> None:
 def test_a_list_that_is_not_the_map_s_is_refused(segments: list[Segment], message: str) -> None:
     with pytest.raises(LabelError, match=message):
         match_segments(np.array([[1, 2]]), segments, *row("11"))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint32, np.uint64, np.int64])
+def test_maps_of_any_integer_type_mean_the_same(dtype: type[np.integer[Any]]) -> None:
+    ids, segments = np.array([[1, 1, 2], [0, 2, 2]]), [Segment(1, 7), Segment(2, 8)]
+
+    sums = match_segments(ids.astype(dtype), segments, ids.astype(dtype), segments)
+
+    assert {category: (s.iou, s.tp, s.fp, s.fn) for category, s in sums.categories.items()} == {
+        7: (1.0, 1, 0, 0),
+        8: (1.0, 1, 0, 0),
+    }
+
+
+def test_a_segment_that_is_listed_twice_is_refused() -> None:
+    ids, once = np.array([[1, 2]]), [Segment(1, 7), Segment(2, 8)]
+
+    with pytest.raises(LabelError, match="segment 2 of the prediction is listed more than once"):
+        match_segments(ids, once, ids, [*once, Segment(2, 7)])

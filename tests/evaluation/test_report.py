@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import re
 from pathlib import Path
@@ -216,8 +217,11 @@ def test_any_name_of_a_class_can_be_drawn(name: str, tmp_path: Path) -> None:
     assert (tmp_path / "m.png").stat().st_size > 1000
 
 
-def test_a_full_disk_is_one_error_and_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "m.png.part").symlink_to("/dev/full")
+def test_a_full_disk_is_one_error_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_path: Path, _content: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
 
     with pytest.raises(ResourceError, match=r"m\.png: cannot be written \(No space left") as caught:
         write_confusion_plot(tmp_path / "m.png", evaluation(FIRST, SECOND))

@@ -204,6 +204,8 @@ def test_a_single_class_costs_nothing(loss: Callable[[Tensor, Tensor], Tensor]) 
     value.backward()
 
     assert value.item() == pytest.approx(0, abs=1e-6)
+    assert logits.grad is not None
+    assert logits.grad.abs().max() <= 1e-6
 
 
 @each_loss

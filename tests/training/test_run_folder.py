@@ -83,6 +83,11 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
         RunFolder(tmp_path / "run").check_free(overwrite=True)
 
 
+def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match=r"cannot be written to \(File name too long\)"):
+        RunFolder(tmp_path / ("x" * 300) / "run").check_free(overwrite=False)
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 

@@ -7,15 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from rsseg.errors import OptionError, WeightsError
+from rsseg.errors import OptionError, RasterError, ResourceError, WeightsError
 from rsseg.models.registry import build_network
 from rsseg.preprocess import default_scaling
 from rsseg.training.engine import TrainSummary, resume, train
 from rsseg.training.options import TrainOptions
 from rsseg.weights import load_weights, pretrained, save_weights
+from rsseg.weights.files import file_sha256
 from rsseg.weights.pretrained import find_encoder
 from tests.data.labelled import write_classes, write_tiles
 from tests.making import random_pixels, write_argmax_weights, write_raster
@@ -130,13 +132,39 @@ def test_sizes_must_fit_the_network_of_the_weights_to_start_from(tmp_path: Path)
         train(tmp_path / "nothing", tmp_path / "run", options=options, machine=ONE)
 
 
-def test_a_weight_for_auxiliary_heads_that_a_network_does_not_have_is_refused(
-    folder: Path, tmp_path: Path
+@pytest.mark.parametrize("options", [{}, {"model": "maresunet", "pretrained": "imagenet"}])
+def test_a_weight_for_auxiliary_heads_that_a_network_does_not_have_is_refused_before_anything_is_fetched(
+    tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(OptionError, match=r"aux weight is 0\.4, but linear has no auxiliary heads"):
-        train(folder, tmp_path / "run", options=recipe(aux_weight=0.4), machine=ONE)
+    monkeypatch.setattr(pretrained, "fetch_imagenet", {}.__getitem__)
+
+    with pytest.raises(OptionError, match=r"aux weight is 0\.4, but \w+ has no auxiliary heads"):
+        train(tmp_path / "nothing", tmp_path / "run", options=recipe(aux_weight=0.4, **options), machine=ONE)
+
+
+@pytest.mark.parametrize("size", [(96, 200), (200, 96)])
+def test_a_scene_that_a_network_of_one_side_cannot_validate_is_named(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    folder = write_tiles(tmp_path / "d", size=(128, 128), split=SPLIT)
+    for part, pixels in {"images": random_pixels(*size), "labels": np.zeros((1, *size), np.uint8)}.items():
+        write_raster(folder / part / "c.tif", pixels)
+    options = recipe("maskattn-unet-published", window=128, tile=128)
+
+    with pytest.raises(
+        RasterError, match=rf"c\.tif: is {size[1]} x {size[0]} px; .* takes squares of 128 px only"
+    ):
+        train(folder, tmp_path / "run", options=options, machine=ONE)
 
     assert not (tmp_path / "run").exists()
+
+
+def test_the_card_has_the_name_of_the_network_however_it_was_spelled(folder: Path, tmp_path: Path) -> None:
+    options = recipe("attanet_light", window=32, epochs=1, steps_per_epoch=1)
+
+    summary = train(folder, tmp_path / "run", options=options, machine=ONE)
+
+    assert load_weights(str(summary.best)).card.architecture == "attanet-light"
 
 
 @pytest.fixture
@@ -167,7 +195,9 @@ def test_training_can_start_from_a_trained_encoder(
     expected = torch.load(encoder, weights_only=True)["layer1.0.conv1.weight"]
     assert torch.allclose(filters(tmp_path / "run"), expected, atol=1e-7)
     assert f"encoder resnet18 from {encoder}" in caplog.text
-    assert load_weights(str(summary.best)).card.scaling == default_scaling(3)
+    card = load_weights(str(summary.best)).card
+    assert card.scaling == default_scaling(3)
+    assert card.description == f"encoder from resnet.pth (sha256 {file_sha256(encoder)})"
     assert tomllib.loads((tmp_path / "run" / "config.toml").read_text())["train"]["pretrained"] == str(
         encoder
     )
@@ -200,10 +230,40 @@ def test_a_missing_encoder_is_found_out_before_any_data_are_read(tmp_path: Path)
         train(tmp_path / "d", tmp_path / "run", options=from_encoder(tmp_path / "none.pth"), machine=ONE)
 
 
-def test_an_encoder_of_another_depth_leaves_no_run_behind(
+def test_an_encoder_of_another_depth_is_found_out_before_any_data_are_read(
+    tmp_path: Path, encoder: Path
+) -> None:
+    options = from_encoder(encoder, encoder="resnet34")
+
+    with pytest.raises(WeightsError, match="holds resnet18; the network's encoder is resnet34"):
+        train(tmp_path / "nothing", tmp_path / "run", options=options, machine=ONE)
+
+
+def test_a_damaged_encoder_is_found_out_before_any_data_are_read(tmp_path: Path, encoder: Path) -> None:
+    encoder.write_bytes(encoder.read_bytes()[:1000])
+
+    with pytest.raises(WeightsError, match=r"resnet\.pth: "):
+        train(tmp_path / "nothing", tmp_path / "run", options=from_encoder(encoder), machine=ONE)
+
+
+def test_an_encoder_that_cannot_be_fetched_is_found_out_before_any_data_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_encoder: str) -> Path:
+        raise ResourceError("no network")
+
+    monkeypatch.setattr(pretrained, "fetch_imagenet", fail)
+
+    with pytest.raises(ResourceError, match="no network"):
+        train(tmp_path / "nothing", tmp_path / "run", options=from_encoder("imagenet"), machine=ONE)
+
+
+def test_what_the_data_say_of_themselves_stays_beside_the_origin_of_the_encoder(
     folder: Path, tmp_path: Path, encoder: Path
 ) -> None:
-    with pytest.raises(WeightsError, match="holds resnet18; the network's encoder is resnet34"):
-        train(folder, tmp_path / "run", options=from_encoder(encoder, encoder="resnet34"), machine=ONE)
+    (tmp_path / "manifest.toml").write_text('tiles = "d"\n[card]\ndescription = "noise"')
 
-    assert not (tmp_path / "run").exists()
+    summary = train(tmp_path / "manifest.toml", tmp_path / "run", options=from_encoder(encoder), machine=ONE)
+
+    description = load_weights(str(summary.best)).card.description
+    assert description.startswith("noise; encoder from resnet.pth (sha256 ")

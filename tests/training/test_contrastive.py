@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rsseg.training.contrast import instance_contrastive_loss
+from rsseg.training.contrastive import instance_contrastive_loss
 
 
 def seeded(seed: int = 0) -> torch.Generator:
