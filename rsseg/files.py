@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rsseg.errors import ResourceError
 
@@ -14,15 +15,27 @@ def write_file(path: Path, content: bytes | memoryview) -> None:
     Raises:
         ResourceError: the disk does not take it; what was written of it is removed.
     """
-    part = path.with_name(path.name + ".part")
+    replace_file(path, lambda draft: draft.write_bytes(content))
+
+
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """The same for a file that `write` makes under the name that it is given.
+
+    The draft lies in a folder of its own beside the place, so that writers of one file do not meet, and the file has
+    the permissions that any new file gets. Of several writers the last one to finish wins.
+
+    Raises:
+        ResourceError: the disk does not take it, or `write` raises an OSError.
+    """
     try:
-        part.write_bytes(content)
-        part.replace(path)
+        with TemporaryDirectory(
+            dir=path.parent, prefix=".rsseg-", suffix=".part", ignore_cleanup_errors=True
+        ) as folder:
+            draft = Path(folder) / path.name
+            write(draft)
+            draft.replace(path)
     except OSError as err:
         raise ResourceError(
             f"{path}: cannot be written ({err.strerror or err})",
             hint="is the disk full, or the folder not writable?",
         ) from err
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)

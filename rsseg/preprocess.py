@@ -21,6 +21,9 @@ from rsseg.errors import OptionError, WeightsError
 if TYPE_CHECKING:
     from torch import Tensor
 
+MAX_BANDS = 1024
+"""Imaging spectrometers have a few hundred; a slip of the keyboard must not ask for all memory."""
+
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 """Mean and standard deviation of ImageNet on the scale 0 to 255, red, green, blue."""
@@ -114,8 +117,25 @@ class Stretch:
         return stretched
 
 
+def check_bands(bands: int) -> None:
+    """Refuse a number of bands that no image has.
+
+    Raises:
+        OptionError: it is below 1 or above `MAX_BANDS`.
+    """
+    if not 1 <= bands <= MAX_BANDS:
+        raise OptionError(
+            f"bands is {bands}; expected 1 to {MAX_BANDS}", hint="say how many bands an image has"
+        )
+
+
 def default_scaling(channels: int, *, dtype: str = "uint8") -> Scaling:
-    """The scaling of new weights: ImageNet's for three 8-bit channels, otherwise the middle of the type's range."""
+    """The scaling of new weights: ImageNet's for three 8-bit channels, otherwise the middle of the type's range.
+
+    Raises:
+        OptionError: see `check_bands`.
+    """
+    check_bands(channels)
     if dtype == "uint8" and channels == 3:
         return Scaling(mean=IMAGENET_MEAN, std=IMAGENET_STD)
     middle, spread = {"uint8": (118.0, 58.0), "uint16": (2000.0, 1500.0)}.get(dtype, (0.0, 1.0))

@@ -70,3 +70,9 @@ def test_an_empty_stretch_is_refused() -> None:
 def test_pixels_with_another_number_of_channels_are_a_bug_that_is_named() -> None:
     with pytest.raises(ValueError, match="pixels have 1 channels; the scaling is for 3"):
         default_scaling(3).apply(torch.zeros(1, 1, 2, 2), torch.ones(1, 2, 2, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("bands", [0, 1025, 10**15])
+def test_a_number_of_bands_that_no_image_has_is_refused(bands: int) -> None:
+    with pytest.raises(OptionError, match=f"bands is {bands}; expected 1 to 1024"):
+        default_scaling(bands)

@@ -1,11 +1,12 @@
-import errno
 import json
 import struct
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from rsseg import weights as store
@@ -114,7 +115,7 @@ def test_tensors_that_do_not_fit_the_card_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "misfit.safetensors"
     save_weights(path, network, replace(CARD, classes=ClassTable.unnamed(5)))
 
-    with pytest.raises(WeightsError, match=r"tensor head\.\w+ has shape"):
+    with pytest.raises(WeightsError, match=r"2 misshapen \(head\.\w+ is float32"):
         load_weights(str(path))
 
 
@@ -122,7 +123,7 @@ def test_missing_and_unknown_tensors_are_named(tmp_path: Path) -> None:
     path = tmp_path / "renamed.safetensors"
     save_file({"tail": torch.zeros(2)}, path, metadata={CARD_KEY: CARD.to_json()})
 
-    with pytest.raises(WeightsError, match=r"2 missing \(head\.bias, head\.weight\), 1 unknown \(tail\)"):
+    with pytest.raises(WeightsError, match=r"2 missing \(head\.weight, head\.bias\), 1 unknown \(tail\)"):
         load_weights(str(path))
 
 
@@ -239,11 +240,11 @@ def test_a_full_disk_is_named_and_leaves_the_old_file(
 ) -> None:
     path = write(tmp_path / "a.safetensors")
 
-    def full(part: Path, _content: bytes) -> None:
-        part.touch()
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def full(_tensors: object, draft: Path, **_options: object) -> None:
+        draft.write_bytes(b"half")
+        raise SafetensorError("No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(safetensors.torch, "save_file", full)
     with pytest.raises(ResourceError, match=r"a\.safetensors: cannot be written \(No space left on device\)"):
         write(path)
 
@@ -254,3 +255,29 @@ def test_a_full_disk_is_named_and_leaves_the_old_file(
 def test_a_card_with_numbers_that_json_cannot_say_is_refused() -> None:
     with pytest.raises(WeightsError, match="the card holds a number that is not finite"):
         replace(CARD, gsd_m=float("nan")).to_json()
+
+
+def test_a_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    write(tmp_path / "a.safetensors")
+    (tmp_path / "b").touch()
+
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+def test_a_cut_off_file_that_begins_like_a_pickle_is_no_pickle(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(struct.pack("<Q", 0x80) + b"{".ljust(0x80) + b"cut")
+
+    with pytest.raises(WeightsError, match="is no complete safetensors file"):
+        read_card(path)
+
+
+def test_weights_that_lack_a_counter_are_refused(tmp_path: Path) -> None:
+    card = replace(CARD, architecture="macunet")
+    state = init_weights(card, seed=0).state_dict()
+    counter = next(name for name in state if name.endswith("num_batches_tracked"))
+    del state[counter]
+    save_file(state, tmp_path / "a.safetensors", metadata={CARD_KEY: card.to_json()})
+
+    with pytest.raises(WeightsError, match=f"1 missing \\({counter}\\)"):
+        load_weights(str(tmp_path / "a.safetensors"))

@@ -90,10 +90,10 @@ def init(
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path, readable=False))
 @_model
 @click.option("--encoder", default="", help="Encoder, if the file does not say it, or to make sure.")
-@click.option("--bands", type=click.IntRange(1), help="Number of bands, likewise.")
+@click.option("--bands", type=click.IntRange(1), help="Number of bands, likewise; a ResNet's are repeated.")
 @click.option(
     "--classes",
     metavar="N|FILE",
@@ -137,7 +137,7 @@ def convert(
     from rsseg.weights.torch_files import check_state_file
 
     check_output(output, overwrite=overwrite)
-    if output.exists() and file.exists() and output.samefile(file):
+    if _same(output, file):
         raise OptionError(f"{output}: is the file to convert", hint="choose another output")
     table = None if classes is None else _class_table(classes)
     options = ConvertOptions(
@@ -159,6 +159,14 @@ def convert(
         click.echo(output)
 
 
+def _same(output: Path, file: Path) -> bool:
+    """Whether both are one file; what cannot be looked at is refused later, with its reason."""
+    try:
+        return output.samefile(file)
+    except OSError:
+        return False
+
+
 def _class_table(text: str) -> ClassTable:
     from rsseg.classes import NODATA_CLASS, ClassTable, load_classes
 
@@ -171,6 +179,8 @@ def _class_table(text: str) -> ClassTable:
 
 def _row(conversion: Conversion, *, output: Path | None) -> dict[str, Any]:
     """What became of the file, for machines; `output` is None where it did not fit."""
+    from rsseg.weights.matching import shown
+
     card, match = conversion.card, conversion.match
     return {
         "input": str(conversion.path),
@@ -183,8 +193,8 @@ def _row(conversion: Conversion, *, output: Path | None) -> dict[str, Any]:
         "classes": list(card.classes.names),
         "scaling": card.scaling.to_dict(),
         "used": len(match.used),
-        "unused": list(match.unused),
+        "unused": list(map(shown, match.unused)),
         "missing": list(match.missing),
-        "unknown": list(match.unknown),
+        "unknown": list(map(shown, match.unknown)),
         "misshapen": list(match.misshapen),
     }

@@ -36,11 +36,13 @@ def _numbers(values: tuple[float, ...]) -> str:
 
 def conversion_lines(conversion: Conversion) -> list[tuple[str, str]]:
     """The card of a conversion, and how the tensors of the file met those of the network."""
+    from rsseg.weights.matching import shown
+
     match = conversion.match
     lists = (
-        ("unused", match.unused),
+        ("unused", tuple(map(shown, match.unused))),
         ("missing", match.missing),
-        ("unknown", match.unknown),
+        ("unknown", tuple(map(shown, match.unknown))),
         ("misshapen", match.misshapen),
     )
     return [

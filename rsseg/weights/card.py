@@ -136,17 +136,21 @@ def new_card(
 
     entry = network_entry(architecture)
     tile = entry.side or WeightCard.tile
-    bands = range(1, scaling.channels + 1)
     return WeightCard(
         architecture=entry.name,
         encoder=check_encoder(entry, encoder),
         classes=classes,
-        bands=("red", "green", "blue") if len(bands) == 3 else tuple(f"band {n}" for n in bands),
+        bands=("red", "green", "blue") if scaling.channels == 3 else numbered_bands(scaling.channels),
         scaling=scaling,
         tile=tile,
         halo=min(WeightCard.halo, tile // 8) if entry.stride > 1 else 0,
         description=description,
     )
+
+
+def numbered_bands(count: int) -> tuple[str, ...]:
+    """Names for bands of which nothing is known but their order."""
+    return tuple(f"band {n}" for n in range(1, count + 1))
 
 
 def with_scores(card: WeightCard, scores: Mapping[str, float]) -> WeightCard:

@@ -6,15 +6,15 @@ What the file says itself (its encoder, bands and classes) is read off its names
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from rsseg.classes import NODATA_CLASS, ClassTable
 from rsseg.errors import OptionError, WeightsError
 from rsseg.models.registry import build_network, check_encoder, network_entry
-from rsseg.preprocess import IMAGENET_MEAN, IMAGENET_STD, Scaling
-from rsseg.weights.card import WeightCard, build_from_card, init_weights, new_card
+from rsseg.preprocess import IMAGENET_MEAN, IMAGENET_STD, MAX_BANDS, Scaling, check_bands
+from rsseg.weights.card import WeightCard, build_from_card, init_weights, new_card, numbered_bands
 from rsseg.weights.files import file_sha256
 from rsseg.weights.matching import Match, fill, match_tensors
 from rsseg.weights.published import PUBLISHED, PublishedNames
@@ -36,12 +36,14 @@ Said = TypeVar("Said", int, str)
 class ConvertOptions:
     """What a file does not say itself, or shall be held to.
 
-    `encoder`, `bands` and `classes` may stay empty where the file says them; a torchvision ResNet says no classes.
+    `encoder`, `bands` and `classes` may stay empty where the file says them; a torchvision ResNet says no classes, and
+    takes other bands than its own.
     `scaling` is one of `SCALINGS`; empty, it is what the tensors were trained with: the network's published recipe, or
     ImageNet's for a torchvision ResNet. `seed` makes the untrained rest beside a torchvision ResNet.
 
     Raises:
-        OptionError: an unknown network or encoder, a network that was never published, or an unknown scaling.
+        OptionError: an unknown network or encoder, a network that was never published, an unknown scaling, or a number
+            of bands that no image has.
     """
 
     model: str
@@ -59,6 +61,8 @@ class ConvertOptions:
                 f"{self.model}: there is no published state dict of it",
                 hint=f"published are: {', '.join(PUBLISHED)}",
             )
+        if self.bands is not None:
+            check_bands(self.bands)
         if self.scaling not in ("", *SCALINGS):
             raise OptionError(f"scaling is {self.scaling!r}; expected one of {', '.join(SCALINGS)}")
 
@@ -105,11 +109,13 @@ def plan_conversion(path: Path, options: ConvertOptions) -> Conversion:
         WeightsError: the file cannot be read; see `read_state_dict`.
         OptionError: the options contradict the file, or lack what it does not say.
     """
-    from rsseg.weights.pretrained import is_torchvision
+    from rsseg.weights.pretrained import torchvision_tensors
 
     tensors = read_state_dict(path)
-    plan = _plan_encoder if is_torchvision(tensors) else _plan_network
-    return plan(path, tensors, options)
+    resnet = torchvision_tensors(tensors, path=path)
+    if resnet is not None:
+        return _plan_encoder(path, resnet, options)
+    return _plan_network(path, tensors, options)
 
 
 def _plan_network(path: Path, tensors: Mapping[str, Tensor], options: ConvertOptions) -> Conversion:
@@ -124,7 +130,11 @@ def _plan_network(path: Path, tensors: Mapping[str, Tensor], options: ConvertOpt
     bands = _agreed(path, "bands", asked=options.bands or 0, found=found_bands)
     classes = _agreed(path, "classes", asked=_count(options.classes), found=found_classes)
     if classes > NODATA_CLASS:
-        raise WeightsError(f"{path}: has {classes} classes; a class map takes {NODATA_CLASS}")
+        raise WeightsError(
+            f"{path}: has {classes} classes; a class map takes {NODATA_CLASS}",
+            hint="is it the right --model?",
+        )
+    _check_found_bands(path, bands)
     sha256 = file_sha256(path)
     card = new_card(
         options.model,
@@ -133,6 +143,7 @@ def _plan_network(path: Path, tensors: Mapping[str, Tensor], options: ConvertOpt
         scaling=_scaling(options.scaling or names.scaling, bands or len(IMAGENET_MEAN)),
         description=f"converted from {path.name} (sha256 {sha256})",
     )
+    card = replace(card, bands=numbered_bands(card.scaling.channels))  # a file does not say which they are
     match = match_tensors(tensors, _outline(card).state_dict(), rename=names.ours)
     return Conversion(
         path=path,
@@ -147,24 +158,32 @@ def _plan_network(path: Path, tensors: Mapping[str, Tensor], options: ConvertOpt
 
 def _plan_encoder(path: Path, tensors: Mapping[str, Tensor], options: ConvertOptions) -> Conversion:
     from rsseg.models.resnet import layout_name
-    from rsseg.weights.pretrained import find_encoder, match_encoder
+    from rsseg.weights.pretrained import find_encoder, match_encoder, stem_bands
 
     found = layout_name(tensors) or ""
     if found not in network_entry(options.model).encoders:
-        raise OptionError(f"{path}: is a torchvision {found}, which is no encoder of {options.model}")
+        raise OptionError(
+            f"{path}: is a torchvision {found}, which is no encoder of {options.model}",
+            hint=_encoders_hint(options.model),
+        )
     if options.classes is None:
         raise OptionError(
             f"{path}: is a torchvision ResNet, which does not say the classes of a {options.model}",
             hint="give --classes N or a classes.json",
         )
+    own = stem_bands(tensors)
+    _check_found_bands(path, own)
+    bands = options.bands or own or len(IMAGENET_MEAN)
     sha256 = file_sha256(path)
     card = new_card(
         options.model,
         encoder=_agreed(path, "encoder", asked=options.encoder, found=found),
         classes=options.classes,
-        scaling=_scaling(options.scaling or "imagenet", options.bands or len(IMAGENET_MEAN)),
+        scaling=_scaling(options.scaling or "imagenet", bands),
         description=f"encoder from {path.name} (sha256 {sha256}), decoder untrained",
     )
+    if own != len(IMAGENET_MEAN):
+        card = replace(card, bands=numbered_bands(bands))
     match = match_encoder(find_encoder(_outline(card)), tensors)
     return Conversion(
         path=path,
@@ -175,6 +194,18 @@ def _plan_encoder(path: Path, tensors: Mapping[str, Tensor], options: ConvertOpt
         encoder_only=True,
         seed=options.seed,
     )
+
+
+def _encoders_hint(model: str) -> str:
+    encoders = network_entry(model).encoders
+    return f"its encoders are {', '.join(encoders)}" if encoders else f"{model} has no encoder"
+
+
+def _check_found_bands(path: Path, bands: int) -> None:
+    if bands > MAX_BANDS:
+        raise WeightsError(
+            f"{path}: takes {bands} bands; expected up to {MAX_BANDS}", hint="is it the right --model?"
+        )
 
 
 def _agreed(path: Path, what: str, *, asked: Said, found: Said) -> Said:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import stat
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError, safe_open
 
 from rsseg.errors import RssegError, WeightsError
-from rsseg.files import write_file
+from rsseg.files import replace_file
 from rsseg.weights.card import CARD_KEY, WeightCard, build_from_card
+from rsseg.weights.matching import match_tensors, shown
 from rsseg.weights.onnx_file import has_cuda, is_onnx, read_onnx
 
 if TYPE_CHECKING:
@@ -57,14 +59,24 @@ def save_weights(path: Path, network: Network, card: WeightCard, *, dtype: torch
     Raises:
         ResourceError: the disk does not take it.
     """
-    from safetensors.torch import save as serialise
+    from safetensors.torch import save_file
 
     tensors = {
         name: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else None).contiguous()
         for name, tensor in network.state_dict().items()
     }
-    content = serialise(tensors, metadata={CARD_KEY: card.to_json()})
-    write_file(path, content)
+    metadata = {CARD_KEY: card.to_json()}
+
+    def write(draft: Path) -> None:
+        draft.touch()
+        permissions = draft.stat().st_mode  # safetensors makes a file that only its owner can read
+        try:
+            save_file(tensors, draft, metadata=metadata)
+        except SafetensorError as err:
+            raise OSError(str(err)) from err
+        draft.chmod(permissions)
+
+    replace_file(path, write)
 
 
 def load_file(path: Path, *, name: str) -> Weights:
@@ -83,7 +95,8 @@ def load_file(path: Path, *, name: str) -> Weights:
         )
     tensors = read_tensors(path)
     network = _build(card, path)
-    _check_fit(network, tensors, path)
+    match = match_tensors(tensors, network.state_dict(), rename=str, counters=True)
+    match.check(path, what="the card's network", hint="tensors and card have not been written together")
     floats = {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
     network.load_state_dict(floats, assign=True)
     return Weights(network=network.eval(), card=card, name=name, sha256=file_sha256(path))
@@ -98,8 +111,7 @@ def read_card(path: Path) -> WeightCard:
     """
     if is_onnx(path):
         return read_onnx(path).card
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such file")
+    check_file(path)
     try:
         with safe_open(str(path), framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -123,6 +135,58 @@ def read_limits(path: Path) -> Limits:
     return Limits(side=read_onnx(path).input.side, precision="fp32", cuda=has_cuda())
 
 
+def check_file(path: Path) -> None:
+    """Refuse what is no file that could be read.
+
+    Raises:
+        WeightsError: missing, a folder, a pipe or a device, or in a folder that may not be looked into.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as err:
+        raise WeightsError(f"{path}: no such file", hint="check the path") from err
+    except OSError as err:
+        raise WeightsError(
+            f"{path}: cannot be looked into ({err.strerror})", hint="check the permissions of its folders"
+        ) from err
+    if stat.S_ISDIR(mode):
+        raise WeightsError(f"{path}: is a folder, expected a file", hint="give the path of a file inside it")
+    if not stat.S_ISREG(mode):
+        raise WeightsError(
+            f"{path}: is no regular file", hint="copy what a pipe or device gives into a file first"
+        )
+
+
+def has_header(path: Path) -> bool:
+    """Whether a file begins as safetensors do: the length of a header that it has room for, then the header's brace.
+
+    The length may be any bytes, also those that begin a pickle or a zip archive.
+
+    Raises:
+        WeightsError: the file cannot be read.
+    """
+    start = first_bytes(path)
+    if start[8:] != b"{":
+        return False
+    (length,) = struct.unpack("<Q", start[:8])
+    return bool(length <= path.stat().st_size - 8)
+
+
+def first_bytes(path: Path) -> bytes:
+    """The first nine bytes of a file, or all that it has.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(9)
+    except OSError as err:
+        raise WeightsError(
+            f"{path}: cannot be read ({err.strerror})", hint="check the permissions of the file"
+        ) from err
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
@@ -132,22 +196,21 @@ def file_sha256(path: Path) -> str:
 def _refusal(path: Path, err: Exception) -> WeightsError:
     """Say what a file is that cannot be read as safetensors; asked only then, since any bytes may begin one."""
     try:
-        with path.open("rb") as file:
-            start = file.read(2)
-    except OSError as unreadable:
-        return WeightsError(f"{path}: cannot be read ({unreadable.strerror})")
+        start, headed = first_bytes(path), has_header(path)
+    except WeightsError as unreadable:
+        return unreadable
     if path.suffix == ".pt2":
         return WeightsError(
             f"{path}: is an exported torch program, which can run code when it is loaded",
             hint="rsseg runs .safetensors and .onnx files: rsseg export WEIGHTS -o FILE.onnx",
         )
-    if start == b"PK" or start[:1] == b"\x80":
+    if not headed and start.startswith((b"PK", b"\x80")):
         return WeightsError(
             f"{path}: is a pickle as torch.save writes it, which can run code when it is loaded",
             hint="rsseg loads only weights that it wrote; `rsseg weights convert` takes the tensors out of others",
         )
     return WeightsError(
-        f"{path}: is no complete safetensors file ({err})",
+        f"{path}: is no complete safetensors file ({shown(err)})",
         hint="it may have been cut off while it was copied; compare its size with the original",
     )
 
@@ -170,21 +233,3 @@ def _build(card: WeightCard, path: Path) -> Network:
             return build_from_card(card)
     except RssegError as err:
         raise WeightsError(f"{path}: {err}", hint=err.hint) from err
-
-
-def _check_fit(network: Network, tensors: Mapping[str, Tensor], path: Path) -> None:
-    expected = {name: tuple(t.shape) for name, t in network.state_dict().items()}
-    found = {name: tuple(t.shape) for name, t in tensors.items()}
-    missing, extra = expected.keys() - found.keys(), found.keys() - expected.keys()
-    if missing or extra:
-        raise WeightsError(
-            f"{path}: tensors do not fit the card's network: {len(missing)} missing"
-            f" ({_some(missing)}), {len(extra)} unknown ({_some(extra)})"
-        )
-    for name, shape in expected.items():
-        if found[name] != shape:
-            raise WeightsError(f"{path}: tensor {name} has shape {found[name]}; the network has {shape}")
-
-
-def _some(names: set[str]) -> str:
-    return ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "") if names else "none"

@@ -16,12 +16,23 @@ _COUNTER = ".num_batches_tracked"
 """Batches that a batch norm has seen: nothing reads it here, and files of early versions of torch lack it."""
 
 
+_SHOWN = 80
+"""Characters of a name; those of networks have up to about 60."""
+
+
+def shown(text: object) -> str:
+    """Text of a file as it may be shown: characters that would command a terminal are spelt out, long text is cut."""
+    spelt = ascii(str(text)[: _SHOWN + 1])[1:-1]
+    return spelt if len(spelt) <= _SHOWN else spelt[: _SHOWN - 3] + "..."
+
+
 @dataclass(frozen=True, kw_only=True)
 class Match:
     """How the tensors of a file meet those of a network.
 
-    `used` maps the network's names to the file's. `missing` are names of the network; `unknown`, and `unused` (known to
-    be never used), names of the file; `misshapen` says which tensor has what shape, and which was expected.
+    `used` maps the network's names to the file's, where the shapes are the same. `missing` are names of the network;
+    `unknown`, and `unused` (known to be never used), names of the file, which may be any text: see `shown`. `misshapen`
+    says which tensor has what shape, and which was expected.
     """
 
     used: Mapping[str, str]
@@ -42,13 +53,18 @@ class Match:
             WeightsError: it does not; the message counts and names what is wrong.
         """
         if not self.fits:
-            problems = {"missing": self.missing, "unknown": self.unknown, "misshapen": self.misshapen}
+            unknown = tuple(map(shown, self.unknown))
+            problems = {"missing": self.missing, "unknown": unknown, "misshapen": self.misshapen}
             counts = (_some(names, problem) for problem, names in problems.items() if names)
             raise WeightsError(f"{path}: does not fit {what}: {', '.join(counts)}", hint=hint)
 
 
 def match_tensors(
-    found: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, rename: Callable[[str], str | None]
+    found: Mapping[str, Tensor],
+    expected: Mapping[str, Tensor],
+    *,
+    rename: Callable[[str], str | None],
+    counters: bool = False,
 ) -> Match:
     """Lay the tensors of a file over those of a network.
 
@@ -56,25 +72,28 @@ def match_tensors(
         found: the file's.
         expected: the network's; only shapes and kinds of numbers matter.
         rename: gives the network's name for one of the file's, None for a tensor that is never used.
+        counters: whether the file must hold the counters of batches as well.
     """
-    used: dict[str, str] = {}
+    laid: dict[str, str] = {}
     unused, unknown = [], []
     for name in found:
         ours = rename(name)
         if ours is None:
             unused.append(name)
-        elif ours in expected and ours not in used:
-            used[ours] = name
+        elif ours in expected and ours not in laid:
+            laid[ours] = name
         else:
             unknown.append(name)
     return Match(
-        used=used,
+        used={ours: name for ours, name in laid.items() if _alike(found[name], expected[ours])},
         unused=tuple(unused),
-        missing=tuple(name for name in expected if name not in used and not name.endswith(_COUNTER)),
+        missing=tuple(
+            name for name in expected if name not in laid and (counters or not name.endswith(_COUNTER))
+        ),
         unknown=tuple(unknown),
         misshapen=tuple(
-            f"{name} is {_kind(found[name])}, expected {_kind(expected[ours])}"
-            for ours, name in used.items()
+            f"{shown(name)} is {_kind(found[name])}, expected {_kind(expected[ours])}"
+            for ours, name in laid.items()
             if not _alike(found[name], expected[ours])
         ),
     )
@@ -97,7 +116,7 @@ def fill(module: nn.Module, found: Mapping[str, Tensor], match: Match, *, path: 
         value = found[name].float() if found[name].is_floating_point() else found[name]
         if not value.isfinite().all():
             raise WeightsError(
-                f"{path}: tensor {name} holds values that are not finite in float32",
+                f"{path}: tensor {shown(name)} holds values that are not finite in float32",
                 hint="the training that made it has failed",
             )
         tensors[ours] = value

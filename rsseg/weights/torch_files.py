@@ -5,7 +5,6 @@ What can be refused by a look at the file is refused before torch is imported.
 
 from __future__ import annotations
 
-import os
 import pickle
 import re
 import struct
@@ -19,7 +18,8 @@ from safetensors import SafetensorError, safe_open
 
 from rsseg.errors import WeightsError
 from rsseg.weights.card import CARD_KEY
-from rsseg.weights.files import read_tensors
+from rsseg.weights.files import check_file, first_bytes, has_header, read_tensors
+from rsseg.weights.matching import shown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "net", "module", "weights")
 """Under which of these a checkpoint keeps its state dict; the first that it has is taken."""
 
-PREFIXES = ("module.", "model.", "net.")
+PREFIXES = ("module.", "model.", "net.", "_orig_mod.")
 """What wrappers of networks put before the name of every tensor."""
 
 _NESTING = 4
@@ -41,19 +41,16 @@ def check_state_file(path: Path) -> None:
     Raises:
         WeightsError: missing, a folder, unreadable, cut off, of another kind, or weights that rsseg wrote.
     """
-    if os.path.isdir(path):  # noqa: PTH112 - Path's method raises where a folder cannot be looked into
-        raise WeightsError(f"{path}: is a folder, expected a .pth or .safetensors file")
-    if not os.path.isfile(path):  # noqa: PTH113
-        raise WeightsError(f"{path}: no such file")
+    check_file(path)
     if not _is_utf8(path):
         raise WeightsError(
             f"{str(path)!r}: the name is not UTF-8 text, which torch needs", hint="rename the file"
         )
-    start = _first_bytes(path)
-    if start.startswith(b"PK"):
-        _check_archive(path)
-    elif _is_safetensors(path):
+    start = first_bytes(path)
+    if _is_safetensors(path):
         _check_safetensors(path)
+    elif start.startswith(b"PK"):
+        _check_archive(path)
     elif not start.startswith(b"\x80"):
         raise WeightsError(
             f"{path}: is neither a file of torch.save nor safetensors",
@@ -97,16 +94,11 @@ def _is_utf8(path: Path) -> bool:
     return True
 
 
-def _first_bytes(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(9)
-    except OSError as err:
-        raise WeightsError(f"{path}: cannot be read ({err.strerror})") from err
-
-
 def _is_safetensors(path: Path) -> bool:
-    start = _first_bytes(path)
+    """Whether it is such a file, whole or cut off."""
+    if has_header(path):
+        return True
+    start = first_bytes(path)
     return not start.startswith((b"PK", b"\x80")) and (path.suffix == ".safetensors" or start[8:] == b"{")
 
 
@@ -116,7 +108,7 @@ def _check_archive(path: Path) -> None:
             members = {Path(name).name for name in archive.namelist()}
     except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError, struct.error) as err:
         raise WeightsError(
-            f"{path}: is no complete file of torch.save ({err})",
+            f"{path}: is no complete file of torch.save ({shown(err)})",
             hint=_CUT_OFF,
         ) from err
     if "constants.pkl" in members:
@@ -134,7 +126,7 @@ def _check_safetensors(path: Path) -> None:
 
 def _no_safetensors(path: Path, err: Exception) -> WeightsError:
     return WeightsError(
-        f"{path}: is no complete safetensors file ({err})",
+        f"{path}: is no complete safetensors file ({shown(err)})",
         hint=_CUT_OFF,
     )
 
@@ -185,7 +177,8 @@ def _refusal(path: Path, message: str) -> WeightsError:
             hint="fetch it again if it should; otherwise, " + _PLAIN_SAVE,
         )
     return WeightsError(
-        f"{path}: holds {foreign[1]} besides tensors, and reading that could run code", hint=_PLAIN_SAVE
+        f"{path}: holds {shown(foreign[1])} besides tensors, and reading that could run code",
+        hint=_PLAIN_SAVE,
     )
 
 
@@ -212,9 +205,14 @@ def _tensors(found: object, path: Path) -> dict[str, Tensor]:
         problem = _problem(name, value)
         if problem:
             raise WeightsError(
-                f"{path}: entry {name!r} is {problem}; a state dict maps names to tensors", hint=_PLAIN_SAVE
+                f"{path}: entry {_entry(name)} is {problem}; a state dict maps names to tensors",
+                hint=_PLAIN_SAVE,
             )
     return dict(found)
+
+
+def _entry(name: object) -> str:
+    return f"'{shown(name)}'" if isinstance(name, str) else shown(f"{name!r}")
 
 
 def _problem(name: object, value: Any) -> str | None:

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -128,6 +129,7 @@ def test_init_takes_bands_pixel_type_and_a_table_of_classes(tmp_path: Path) -> N
         (("--model", "linear", "--classes", "0"), 2, "classes is 0; expected 1 to 255"),
         (("--model", "linear", "--classes", "gone.json"), 3, "gone.json: cannot be read"),
         (("--model", "linear", "--bands", "0"), 2, "0 is not in the range"),
+        (("--model", "linear", "--bands", "1025"), 2, "bands is 1025; expected 1 to 1024"),
     ],
 )
 def test_bad_requests_leave_no_file(
@@ -287,6 +289,7 @@ def test_an_imagenet_encoder_makes_weights_that_say_so(tmp_path: Path) -> None:
         (("--model", "macunet", "--classes", "0"), 2, "classes is 0; expected 1 to 255"),
         (("--model", "macunet", "--classes", "gone.json"), 3, "gone.json: cannot be read"),
         (("--model", "macunet", "--bands", "0"), 2, "0 is not in the range"),
+        (("--model", "macunet", "--bands", "99999999"), 2, "bands is 99999999; expected 1 to 1024"),
         (("--model", "macunet", "--bands", "3"), 2, "--bands is 3; the file says 4"),
         (("--model", "macunet", "--classes", "3"), 2, "--classes is 3; the file says 2"),
         (("--model", "macunet", "--scaling", "none"), 2, "'none' is not one of 'imagenet', 'unit'"),
@@ -346,3 +349,47 @@ def test_a_file_that_cannot_be_converted_is_refused_without_torch(
 
     assert result.stdout == "4 False\n"
     assert message in result.stderr
+
+
+def test_a_file_in_a_folder_that_may_not_be_looked_into_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "w.safetensors").write_bytes(b"precious")
+
+    result = run(
+        *("convert", tmp_path / "loop/x.pth", "--model", "manet"),
+        *("-o", tmp_path / "w.safetensors", "--overwrite"),
+    )
+
+    assert result.exit_code == 4
+    assert "x.pth: cannot be looked into" in result.stderr
+    assert "Hint: " in result.stderr
+    assert (tmp_path / "w.safetensors").read_bytes() == b"precious"
+
+
+def test_a_file_that_may_not_be_read_is_a_matter_of_weights(
+    tmp_path: Path, state: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_args: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "access", lambda _path, mode: mode != os.R_OK)
+
+    result = convert(tmp_path)
+
+    assert result.exit_code == 4
+    assert "state.pth: cannot be read (Permission denied)" in result.stderr
+    assert "Hint: check the permissions of the file" in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--quiet", "--json"])
+def test_names_of_a_file_reach_the_terminal_spelt_out(
+    tmp_path: Path, state: dict[str, Tensor], option: str
+) -> None:
+    torch.save({**state, "\x1b[2J\x9b" + "x" * 100_000: torch.zeros(1)}, tmp_path / "state.pth")
+
+    for result in (convert(tmp_path), convert(tmp_path, option)):
+        assert result.exit_code == 4
+        assert "x1b[2J" in result.stderr
+        assert not {"\x1b", "\x9b"} & set(result.output)
+        assert len(result.output) < 2500

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from rsseg.training.contrastive import instance_contrastive_loss
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -14,6 +13,7 @@ from rsseg.models.attention import MaskAttention, PublishedMaskAttention
 from rsseg.models.maskattn_unet import MaskAttnUNet, PixelNorm, PublishedMaskAttnUNet, Up
 from rsseg.models.network import Network
 from rsseg.models.registry import build_network
+from rsseg.training.contrastive import instance_contrastive_loss
 from tests.models.making import filled, image, network
 
 UNUSED_WHEN_PUBLISHED = 230_272

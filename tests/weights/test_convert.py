@@ -206,7 +206,7 @@ def test_the_card_says_where_the_weights_come_from(tmp_path: Path) -> None:
 
     assert card.description == f"converted from macu.pth (sha256 {file_sha256(path)})"
     assert (card.tile, card.halo, card.energy_positions) == (512, 64, None)
-    assert card.bands == ("red", "green", "blue")
+    assert card.bands == ("band 1", "band 2", "band 3")
 
 
 def test_a_network_of_one_size_gets_tiles_of_that_size(tmp_path: Path) -> None:
@@ -235,6 +235,7 @@ def test_a_torchvision_resnet_becomes_the_encoder(tmp_path: Path) -> None:
     sha256 = file_sha256(tmp_path / "r18.pth")
     assert conversion.card.description == f"encoder from r18.pth (sha256 {sha256}), decoder untrained"
     assert conversion.card.scaling.mean == IMAGENET_MEAN
+    assert conversion.card.bands == ("red", "green", "blue")
     encoder = find_encoder(network).state_dict()
     assert torch.equal(encoder["layer4.1.conv2.weight"], state["layer4.1.conv2.weight"])
 
@@ -299,6 +300,8 @@ def test_a_torchvision_resnet_of_a_wider_kind_is_refused(tmp_path: Path) -> None
         ({"model": "macunet", "encoder": "resnet18"}, "macunet: has no encoder, found resnet18"),
         ({"model": "manet", "encoder": "vgg16"}, "manet: unknown encoder vgg16"),
         ({"model": "linear"}, "linear: there is no published state dict of it"),
+        ({"model": "manet", "bands": 1025}, "bands is 1025; expected 1 to 1024"),
+        ({"model": "manet", "bands": 10**12}, "bands is 1000000000000; expected 1 to 1024"),
         ({"model": "manet", "scaling": "none"}, "scaling is 'none'; expected one of imagenet, unit"),
     ],
 )
@@ -317,3 +320,66 @@ def test_what_was_converted_loads_as_weights(tmp_path: Path) -> None:
     expected = network.state_dict()
     assert all(torch.equal(t, expected[name]) for name, t in loaded.network.state_dict().items())
     assert loaded.card == conversion.card
+
+
+@pytest.mark.parametrize("bands", [1, 4])
+def test_a_torchvision_resnet_keeps_its_own_bands(tmp_path: Path, bands: int) -> None:
+    state = write_torchvision(tmp_path / "r18.pth", bands=bands)
+
+    conversion = convert(tmp_path / "r18.pth", "manet", classes=NAMES)
+
+    assert conversion.card.bands == tuple(f"band {n + 1}" for n in range(bands))
+    assert torch.equal(find_encoder(conversion.build()).conv1.weight, state["conv1.weight"])
+
+
+@pytest.mark.parametrize("prefix", ["encoder.", "backbone.", "_orig_mod.", "module._orig_mod.backbone."])
+def test_a_resnet_that_was_cut_out_of_a_network_is_known(tmp_path: Path, prefix: str) -> None:
+    state = {f"{prefix}{name}": t for name, t in torchvision_state().items()}
+
+    conversion = convert(write(tmp_path / "r18.pth", state), "manet", classes=NAMES)
+
+    assert conversion.encoder_only
+    assert conversion.match.fits
+
+
+def test_a_resnet_of_another_depth_is_named(tmp_path: Path) -> None:
+    depths = zip("1234", (3, 8, 36, 3), strict=True)
+    names = [f"layer{stage}.{n}.conv{c}.weight" for stage, d in depths for n in range(d) for c in "123"]
+    state = {name: torch.zeros(1) for name in ("conv1.weight", *names)}
+
+    with pytest.raises(WeightsError, match=r"is a resnet152 with 3, 8, 36, 3 blocks in its stages") as caught:
+        convert(write(tmp_path / "r152.pth", state), "manet", classes=NAMES)
+
+    assert caught.value.hint == "encoders are resnet18, resnet34, resnet50, resnet101"
+
+
+def test_a_file_of_too_many_bands_is_refused(tmp_path: Path) -> None:
+    state = torchvision_state()
+    state["conv1.weight"] = torch.zeros(64, 1025, 7, 7)
+
+    with pytest.raises(WeightsError, match="takes 1025 bands; expected up to 1024"):
+        convert(write(tmp_path / "r18.pth", state), "manet", classes=NAMES)
+
+
+def test_misshapen_tensors_are_not_used(tmp_path: Path) -> None:
+    state = our_state(classes=2)
+    count = len(state)
+    state["head.weight"] = torch.zeros(2, 16, 3, 3)
+
+    match = convert(write(tmp_path / "a.pth", state)).match
+
+    assert "head.weight" not in match.used
+    assert len(match.used) == count - 1
+    assert match.missing == ()
+
+
+def test_a_name_that_commands_a_terminal_is_spelt_out_and_cut(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.pth", {**our_state(classes=2), "\x1b[2J\n\x9b" + "x" * 100_000: torch.zeros(1)}
+    )
+
+    with pytest.raises(WeightsError, match=r"1 unknown \(\\x1b\[2J\\n\\x9bx+\.\.\.\)") as caught:
+        convert(path).build()
+
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < len(str(path)) + 150

@@ -321,3 +321,58 @@ def test_an_unknown_encoder_is_refused_with_the_known_ones() -> None:
 def test_the_names_of_the_files_end_with_a_hash() -> None:
     for encoder, name in pretrained.IMAGENET_FILES.items():
         assert re.fullmatch(rf"{encoder}-[0-9a-f]{{8}}\.pth", name)
+
+
+def test_a_stem_in_half_precision_is_repeated_in_full_precision(tmp_path: Path) -> None:
+    state = {name: t.half() for name, t in torchvision_state().items()}
+    save_file(state, tmp_path / "r18.safetensors")
+    network = build_network("manet", encoder="resnet18", bands=7, classes=2)
+
+    load_encoder(network, encoder="resnet18", source=str(tmp_path / "r18.safetensors"))
+
+    expected = state["conv1.weight"].float()[:, [0, 1, 2, 0, 1, 2, 0]] * (3 / 7)
+    assert torch.equal(find_encoder(network).conv1.weight, expected)
+
+
+def test_a_stem_of_integers_is_refused(tmp_path: Path) -> None:
+    state = torchvision_state()
+    state["conv1.weight"] = torch.ones(64, 3, 7, 7, dtype=torch.int64)
+    torch.save(state, tmp_path / "r18.pth")
+    network = build_network("manet", encoder="resnet18", classes=2)
+
+    with pytest.raises(WeightsError, match=r"1 misshapen \(conv1\.weight is int64"):
+        load_encoder(network, encoder="resnet18", source=str(tmp_path / "r18.pth"))
+
+
+def test_an_answer_that_is_too_large_is_not_read_to_its_end(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pretrained, "MAX_BYTES", len(CONTENT) - 1)
+
+    with pytest.raises(ResourceError, match="is larger than 35 bytes") as caught:
+        fetch_imagenet("resnet18")
+
+    assert "--pretrained FILE" in str(caught.value.hint)
+    assert cached(tmp_path) == []
+
+
+def test_a_server_that_is_too_slow_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretrained, "TOTAL_S", -1.0)
+
+    with pytest.raises(ResourceError, match=r"bytes in -1 s, which is too slow"):
+        fetch_imagenet("resnet18")
+
+
+def test_a_cache_that_cannot_be_read_is_explained(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = fetch_imagenet("resnet18")
+
+    def refuse(*_args: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+
+    with pytest.raises(ResourceError, match="cannot be read \\(Permission denied\\)") as caught:
+        fetch_imagenet("resnet18")
+
+    assert str(path) in str(caught.value)
+    assert caught.value.hint == "choose another cache with TORCH_HOME"

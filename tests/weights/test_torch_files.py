@@ -65,6 +65,7 @@ def test_safetensors_are_read_whatever_the_file_is_called(tmp_path: Path, name: 
         {"state_dict": {f"module.{name}": tensor for name, tensor in STATE.items()}},
         {f"module.model.{name}": tensor for name, tensor in STATE.items()},
         {f"net.{name}": tensor for name, tensor in STATE.items()},
+        {f"_orig_mod.module.{name}": tensor for name, tensor in STATE.items()},
     ],
     ids=str,
 )
@@ -224,7 +225,7 @@ def test_weights_of_rsseg_are_refused(tmp_path: Path) -> None:
 def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"gone\.pth: no such file"):
         read_state_dict(tmp_path / "gone.pth")
-    with pytest.raises(WeightsError, match=r"is a folder, expected a \.pth"):
+    with pytest.raises(WeightsError, match=r"is a folder, expected a file"):
         read_state_dict(tmp_path)
 
 
@@ -243,8 +244,67 @@ def test_a_file_that_may_not_be_read_is_explained(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(Path, "open", refuse)
 
-    with pytest.raises(WeightsError, match=r"a\.pth: cannot be read \(Permission denied\)"):
+    with pytest.raises(WeightsError, match=r"a\.pth: cannot be read \(Permission denied\)") as caught:
         check_state_file(tmp_path / "a.pth")
+
+    assert caught.value.hint == "check the permissions of the file"
+
+
+def with_header_length(path: Path, low: int, *, modulo: int) -> Path:
+    """Safetensors whose header is padded until its length ends as wanted."""
+    for padding in range(modulo + 8):
+        save_file(STATE, path, metadata={"padding": "x" * padding})
+        if int.from_bytes(path.read_bytes()[:8], "little") % modulo == low:
+            return path
+    raise AssertionError(low)
+
+
+def test_safetensors_that_begin_like_a_pickle_are_safetensors(tmp_path: Path) -> None:
+    path = with_header_length(tmp_path / "a.bin", 0x80, modulo=256)
+
+    found = read_state_dict(path)
+
+    assert path.read_bytes()[0] == 0x80
+    assert_equal({key: found[key] for key in STATE}, STATE)
+
+
+def test_safetensors_that_begin_like_a_zip_archive_are_safetensors(tmp_path: Path) -> None:
+    length = int.from_bytes(b"PK", "little")
+    save_file(STATE, tmp_path / "a.bin", metadata={"padding": "x" * (length - 250)})
+    start = int.from_bytes((tmp_path / "a.bin").read_bytes()[:8], "little")
+    save_file(STATE, tmp_path / "a.bin", metadata={"padding": "x" * (length - 250 + length - start)})
+
+    found = read_state_dict(tmp_path / "a.bin")
+
+    assert (tmp_path / "a.bin").read_bytes()[:2] == b"PK"
+    assert_equal({key: found[key] for key in STATE}, STATE)
+
+
+def test_a_pipe_is_no_regular_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.pth")
+
+    with pytest.raises(WeightsError, match=r"pipe\.pth: is no regular file") as caught:
+        check_state_file(tmp_path / "pipe.pth")
+
+    assert caught.value.hint
+
+
+def test_a_path_that_cannot_be_looked_into_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+
+    with pytest.raises(WeightsError, match=r"a\.pth: cannot be looked into \(Too many levels") as caught:
+        check_state_file(tmp_path / "loop/a.pth")
+
+    assert caught.value.hint
+
+
+def test_names_of_entries_are_spelt_out_and_cut(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.pth", {"\x1b[2J" + "x" * 100_000: 3})
+
+    with pytest.raises(WeightsError, match=r"entry '\\x1b\[2Jx+\.\.\.' is a int") as caught:
+        read_state_dict(path)
+
+    assert len(str(caught.value)) < len(str(path)) + 200
 
 
 ORIGINALS = {zipped: saved(STATE, zipped=zipped) for zipped in (True, False)}

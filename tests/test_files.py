@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from rsseg.errors import ResourceError
+from rsseg.files import replace_file, write_file
+
+
+def test_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    together = threading.Barrier(4)
+
+    def write(letter: bytes) -> None:
+        def draft(part: Path) -> None:
+            part.write_bytes(letter * 1000)
+            together.wait(timeout=10)
+
+        replace_file(path, draft)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, [b"a", b"b", b"c", b"d"]))
+
+    content = path.read_bytes()
+    assert content in {letter * 1000 for letter in (b"a", b"b", b"c", b"d")}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_what_lies_at_a_likely_name_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.bin.part").write_bytes(b"mine")
+
+    write_file(tmp_path / "a.bin", b"new")
+
+    assert (tmp_path / "a.bin.part").read_bytes() == b"mine"
+    assert (tmp_path / "a.bin").read_bytes() == b"new"
+
+
+def test_a_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_file(tmp_path / "a.bin", b"new")
+    finally:
+        os.umask(before)
+
+    assert (tmp_path / "a.bin").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"old")
+
+    def fail(draft: Path) -> None:
+        draft.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(ResourceError, match=r"a\.bin: cannot be written \(No space left on device\)"):
+        replace_file(tmp_path / "a.bin", fail)
+
+    assert (tmp_path / "a.bin").read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_a_folder_that_is_not_there_is_one_error(tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match=r"a\.bin: cannot be written \(No such file or directory\)"):
+        write_file(tmp_path / "gone/a.bin", b"new")
