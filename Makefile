@@ -24,8 +24,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: setup ## segment a synthetic orthophoto (or IMAGE=path) with the bundled weights; leaves demo/
 	BIN=$(BIN) SIZE=$(SIZE) sh docs/demo.sh "$(IMAGE)"
 
-test: setup ## run all tests
-	$(BIN)/pytest --cov --cov-report=term:skip-covered
+test: setup ## run all tests, one process to a core
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 8 --cov --cov-report=term:skip-covered
 
 lint: setup ## check style and format
 	$(BIN)/ruff check
