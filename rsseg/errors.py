@@ -36,7 +36,11 @@ class RasterError(InputError):
 
 
 class LabelError(InputError):
-    """Labels or classes are missing, contradict one another, or do not fit their image."""
+    """Labels, polygons or classes are missing, contradict one another, or do not fit their image."""
+
+
+class ElsewhereError(LabelError):
+    """Polygons lie beside their image."""
 
 
 class WeightsError(RssegError):

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rsseg.errors import ResourceError
+
+_HINTS = {
+    errno.ENOSPC: "the disk is full: make room",
+    errno.EDQUOT: "your quota of the disk is used up: make room",
+    errno.EFBIG: "the file system, or a limit such as ulimit -f, allows no file of that size",
+    errno.ENOENT: "the folder was moved or removed while it was in use",
+    errno.EIO: "the disk, or the way to it, fails; the system's log may say more",
+}
 
 
 def write_file(path: Path, content: bytes | memoryview) -> None:
@@ -33,9 +44,39 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         ) as folder:
             draft = Path(folder) / path.name
             write(draft)
+            sync_file(draft)
             draft.replace(path)
+            sync_folder(path.parent)
     except OSError as err:
         raise ResourceError(
-            f"{path}: cannot be written ({err.strerror or err})",
-            hint="is the disk full, or the folder not writable?",
+            f"{path}: cannot be written ({err.strerror or err})", hint=disk_hint(err)
         ) from err
+
+
+def sync_file(path: Path) -> None:
+    """Wait until what was written to a file is on the disk.
+
+    Raises:
+        OSError: the disk did not take it.
+    """
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the names in a folder are on the disk, on file systems that can do that.
+
+    A refusal is no error: the files are there, and only a power cut in the next seconds could take them back.
+    """
+    with suppress(OSError):
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def disk_hint(err: BaseException) -> str:
+    """What to do about a file that could not be written."""
+    known = _HINTS.get(err.errno or 0) if isinstance(err, OSError) else None
+    return known or "is the disk full, or the folder not writable?"

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from rsseg.errors import OptionError, WeightsError
-from rsseg.preprocess import IMAGENET_MEAN, Scaling, Stretch, default_scaling
+from rsseg.preprocess import IMAGENET_MEAN, Percentiles, Scaling, Stretch, default_scaling
 
 
 def test_pixels_are_scaled_channel_by_channel_and_invalid_ones_become_zero() -> None:
@@ -30,6 +30,22 @@ def test_all_common_pixel_types_are_scaled_alike(dtype: type) -> None:
 
     assert scaled.dtype == torch.float32
     assert scaled.flatten().tolist() == [(n - 1) / 2 for n in range(12)]
+
+
+@pytest.mark.parametrize("share_valid", [1.0, 0.7, 0.0])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
+def test_scaling_gives_what_its_formula_says_bit_for_bit(dtype: type, share_valid: float) -> None:
+    generator = np.random.default_rng(0)
+    pixels = torch.from_numpy(generator.integers(0, 256, (2, 3, 9, 7)).astype(dtype))
+    valid = torch.from_numpy(generator.random((2, 9, 7)) < share_valid)
+    before, scaling = pixels.clone(), default_scaling(3)
+
+    scaled = scaling.apply(pixels, valid)
+
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (scaling.mean, scaling.std))
+    expected = torch.where(valid.unsqueeze(1), (pixels.float() - mean) / std, 0.0)
+    assert torch.equal(scaled, expected)
+    assert torch.equal(pixels, before)
 
 
 def test_a_scaling_survives_being_written_as_a_row() -> None:
@@ -76,3 +92,29 @@ def test_pixels_with_another_number_of_channels_are_a_bug_that_is_named() -> Non
 def test_a_number_of_bands_that_no_image_has_is_refused(bands: int) -> None:
     with pytest.raises(OptionError, match=f"bands is {bands}; expected 1 to 1024"):
         default_scaling(bands)
+
+
+def test_a_stretch_may_have_a_pair_for_each_band() -> None:
+    pixels = np.array([[[0, 100, 200]], [[0, 100, 200]]], dtype=np.uint16)
+
+    stretched = Stretch((100, 0), (200, 1000)).apply(pixels)
+
+    assert stretched.tolist() == [[[0.0, 0.0, 255.0]], [[0.0, 25.5, pytest.approx(51.0)]]]
+    assert stretched.dtype == np.float32
+
+
+def test_one_pair_for_one_band_is_that_pair() -> None:
+    pixels = np.arange(12, dtype=np.float32).reshape(1, 3, 4)
+
+    assert (Stretch((1.0,), (7.0,)).apply(pixels) == Stretch(1, 7).apply(pixels)).all()
+
+
+def test_every_pair_is_checked() -> None:
+    with pytest.raises(OptionError, match="scale is 5,5; expected two numbers"):
+        Stretch((0, 5), (10, 5))
+
+
+def test_scales_read_as_the_command_line_spells_them() -> None:
+    assert str(Stretch(0, 4095)) == "0,4095"
+    assert str(Stretch((0.0, 1.5), (10.0, 20.0))) == "0,10;1.5,20"
+    assert str(Percentiles(2, 99.5)) == "p2-99.5"

@@ -7,10 +7,10 @@ import time
 import torch
 from torch import Tensor, nn
 
-from rsseg.complexity.formulas import Cost
 from rsseg.complexity.measure import Measurement, measure
 from rsseg.complexity.memory import usable_memory
 from rsseg.complexity.units import si
+from rsseg.models.cost import Cost
 
 MOST_PER_COST = 3
 """The most memory that a pass is expected to take, per byte of its cost: attention holds its scores twice, and kernels

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from rsseg.complexity.bench import Bench
-from rsseg.complexity.formulas import ATTENTION_KINDS, AttentionKind, Cost
-from rsseg.complexity.measure import Measurement, count
+from rsseg.complexity.formulas import ATTENTION_KINDS, AttentionKind
+from rsseg.complexity.measure import Measurement
 from rsseg.complexity.options import ComplexityOptions
 from rsseg.complexity.report import Report, Row, Subject
+from rsseg.models.cost import Cost, count
 from rsseg.models.registry import NetworkEntry, build_network
 
 BANDS, CLASSES = 3, 6

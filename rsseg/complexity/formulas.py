@@ -14,20 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from torch import nn
+from torch import nn
+
+from rsseg.models import attention
+from rsseg.models.cost import Cost
 
 FLOAT_BYTES = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cost:
-    """Multiply-accumulates, and bytes held at once besides input and weights."""
-
-    mac: int
-    memory_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +33,6 @@ class AttentionKind:
 
     def build(self, channels: int) -> nn.Module:
         """Build the module with weights as they come."""
-        from rsseg.models import attention
-
         module: nn.Module = getattr(attention, self.module)(channels)
         return module
 

@@ -1,35 +1,20 @@
 """Run a module and take its measure: operations, memory, time.
 
-Operations are counted by torch (`FlopCounterMode`), two to a multiply-accumulate. Memory is the most that was held at
-once besides what was there before, so without weights and input: on a GPU what torch's allocator says, elsewhere the
-tensors alive, which leaves out a kernel's own workspace. On the device "meta" nothing is computed and no memory is
-needed, but the counts are the same as on a CPU.
+Operations are counted (`rsseg.models.cost`). Memory is the most that was held at once besides what was there before, so
+without weights and input: on a GPU what torch's allocator says, elsewhere what is counted.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import chain
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from rsseg.complexity.formulas import Cost
-
-_Shape = Sequence[int]
-
-_CPU_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+from rsseg.models.cost import Cost, count, flop_counter
 
 _TIMED_PASSES = 3
 _TIMED_SECONDS = 0.5
@@ -41,16 +26,6 @@ class Measurement(Cost):
     """A cost that was found by running, and the seconds of one pass."""
 
     seconds: float
-
-
-@torch.no_grad()
-def count(module: nn.Module, x: Tensor) -> Cost:
-    """Run once and count; `module` and `x` on any one device."""
-    live = _LiveBytes(chain([x], module.parameters(), module.buffers()))
-    fused = _FusedAttention() if x.is_meta else nullcontext()
-    with fused, _flop_counter() as flops, live:
-        module(x)
-    return Cost(mac=flops.get_total_flops() // 2, memory_bytes=live.most)
 
 
 @torch.no_grad()
@@ -67,7 +42,7 @@ def _count_on_gpu(module: nn.Module, x: Tensor) -> Cost:
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(x.device)
     before = torch.cuda.memory_allocated(x.device)
-    with _flop_counter() as flops:
+    with flop_counter() as flops:
         module(x)
     most = torch.cuda.max_memory_allocated(x.device)
     return Cost(mac=flops.get_total_flops() // 2, memory_bytes=most - before)
@@ -84,74 +59,3 @@ def _seconds(run: Callable[[], object], device: torch.device) -> float:
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def _flop_counter() -> FlopCounterMode:
-    """Torch's, which knows all kernels of attention but the one of CPUs."""
-    return FlopCounterMode(display=False, custom_mapping={_CPU_ATTENTION: _attention_flops})
-
-
-def _attention_flops(query: _Shape, key: _Shape, value: _Shape, *_rest: object, **_options: object) -> int:
-    flops: int = sdpa_flop_count(query, key, value)  # type: ignore[no-untyped-call]
-    return flops
-
-
-class _FusedAttention(TorchFunctionMode):
-    """Lets "meta" take attention in one kernel, as other devices do; by itself it forms the matrix of weights."""
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """Call the function, or the kernel in its place."""
-        if func is functional.scaled_dot_product_attention:
-            return _CPU_ATTENTION(*args, **(kwargs or {}))[0]
-        return func(*args, **(kwargs or {}))
-
-
-class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up the storages that come and go; `most` is the largest sum.
-
-    Args:
-        known: tensors that were there before and do not count, nor do views of them.
-    """
-
-    def __init__(self, known: Iterable[Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.most = 0
-        self._now = 0
-        self._storages = {_address(tensor) for tensor in known}
-
-    def __torch_dispatch__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """Run one operation and look at what it made."""
-        result = func(*args, **(kwargs or {}))
-        for made in tree_leaves(result):
-            if isinstance(made, Tensor) and _address(made) not in self._storages:
-                self._add(made)
-        return result
-
-    def _add(self, made: Tensor) -> None:
-        storage = made.untyped_storage()
-        self._storages.add(_address(made))
-        self._now += storage.nbytes()
-        self.most = max(self.most, self._now)
-        weakref.finalize(storage, self._drop, _address(made), storage.nbytes())
-
-    def _drop(self, address: int, size: int) -> None:
-        self._storages.discard(address)
-        self._now -= size
-
-
-def _address(tensor: Tensor) -> int:
-    """What identifies a storage while it lives, on "meta", too, where no data have an address."""
-    address: int = tensor.untyped_storage()._cdata
-    return address

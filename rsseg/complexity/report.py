@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rsseg.complexity.formulas import Cost, key_channels
+from rsseg.complexity.formulas import key_channels
 from rsseg.complexity.measure import Measurement
+from rsseg.models.cost import Cost
 from rsseg.version import __version__
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from torch.export import ExportedProgram
 
 from rsseg.errors import WeightsError
-from rsseg.export.graph import plan_input, trace
 from rsseg.export.options import DEFAULT_OPSET, ExportOptions
 from rsseg.export.parity import Parity, compare, make_cases
 from rsseg.files import write_file
+from rsseg.graphs.tracing import plan_input, trace
 from rsseg.log import logger
 from rsseg.version import __version__
 from rsseg.weights import CARD_KEY, Weights
@@ -44,8 +44,8 @@ def export_weights(
 ) -> ExportSummary:
     """Write weights as a graph that takes scaled pixels to logits, if it says what the network says.
 
-    The graph maps `pixels`, float32 (N, bands, H, W), to `logits` (N, classes, H, W); see `rsseg.export.graph` for the
-    sizes. The file's metadata hold the card, the sizes, rsseg's version and the hash of the weights.
+    The graph maps `pixels`, float32 (N, bands, H, W), to `logits` (N, classes, H, W); see `rsseg.graphs.tracing` for
+    the sizes. The file's metadata hold the card, the sizes, rsseg's version and the hash of the weights.
 
     Args:
         weights: from a file of tensors; see `check_export`.
@@ -101,7 +101,7 @@ def _write(
         content = to_pt2(program, metadata=metadata)
         return content, ProgramNetwork(content, takes)
 
-    from rsseg.export.onnx import to_onnx
+    from rsseg.graphs.onnx import to_onnx
 
     content = to_onnx(program, metadata=metadata, opset=opset)
     return content, OnnxNetwork(content, weights.card, takes, name="the exported graph")

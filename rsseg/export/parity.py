@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rsseg.data.synthetic import Scene, render_window
 from rsseg.models.network import Network
-from rsseg.prediction.door import open_input
+from rsseg.prediction.inputs import open_imagery
 from rsseg.prediction.options import PredictOptions
 from rsseg.preprocess import default_scaling
 from rsseg.raster import Pixels, gdal_env
@@ -101,7 +101,7 @@ def _town(card: WeightCard, side: int) -> Tensor:
 
 def _middle(image: str, card: WeightCard, side: int) -> Tensor:
     """The middle of a raster, read and scaled as for prediction."""
-    with gdal_env(), open_input(image, card, PredictOptions()) as source:
-        left, top = (max(0, (length - side) // 2) for length in (source.grid.width, source.grid.height))
-        pixels: Pixels = source.read(Window(left, top, side, side))
+    with gdal_env(), open_imagery(image, card, PredictOptions()) as imagery:
+        left, top = (max(0, (length - side) // 2) for length in (imagery.grid.width, imagery.grid.height))
+        pixels: Pixels = imagery.read(Window(left, top, side, side))
     return card.scaling.apply(torch.from_numpy(pixels.data)[None], torch.from_numpy(pixels.valid)[None])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from rsseg.export.graph import quiet_torch
+from rsseg.graphs.tracing import quiet_torch
 from rsseg.weights.exported import ExportedNetwork
 from rsseg.weights.onnx_file import GraphInput
 

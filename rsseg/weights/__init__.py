@@ -6,7 +6,7 @@ must not wait for it.
 """
 
 from rsseg.weights.card import CARD_KEY, WeightCard, build_from_card, init_weights, with_scores
-from rsseg.weights.files import Limits, Weights, read_card, read_limits, save_weights
+from rsseg.weights.files import Limits, Weights, build_unfilled, read_card, read_limits, save_weights
 from rsseg.weights.store import (
     IndexEntry,
     default_weights,
@@ -26,6 +26,7 @@ __all__ = [
     "WeightCard",
     "Weights",
     "build_from_card",
+    "build_unfilled",
     "default_weights",
     "find_tensors",
     "find_weights",

@@ -84,9 +84,9 @@ class OnnxNetwork(ExportedNetwork):
 
     def __init__(self, graph: Path | bytes, card: WeightCard, takes: GraphInput, *, name: str) -> None:
         super().__init__(takes)
-        self._graph = str(graph) if isinstance(graph, Path) else graph
-        self._name = name
-        self._sessions = {"cpu": self._open(["CPUExecutionProvider"])}
+        self.graph, self.name = graph, name
+        self._session = open_session(graph, name=name)
+        self._opened_for = ("cpu", torch.get_num_threads())
         self._check(card)
 
     def run(self, x: Tensor) -> Tensor:
@@ -95,43 +95,31 @@ class OnnxNetwork(ExportedNetwork):
         Raises:
             MemoryError: there is not enough for it.
         """
-        session = self._session(x.device)
-        (feed,) = session.get_inputs()
-        try:
-            (logits,) = session.run(None, {feed.name: x.contiguous().cpu().numpy()})
-        except _runtime_errors() as err:
-            if "alloc" not in str(err).lower():  # onnxruntime has no class of its own for this
-                raise
-            raise MemoryError(str(err)) from err
-        return torch.from_numpy(logits).to(x.device)
+        return run_session(self._session_for(x.device), x)
 
-    def _session(self, device: torch.device) -> Any:
-        if str(device) not in self._sessions:
-            cuda = ("CUDAExecutionProvider", {"device_id": device.index or 0, "use_tf32": 0})
-            session = self._open([cuda, "CPUExecutionProvider"])
-            if session.get_providers()[0] != cuda[0]:  # onnxruntime takes the next provider without an error
-                raise ResourceError(f"onnxruntime cannot use device {device}", hint="use --device cpu")
-            self._sessions[str(device)] = session
-        return self._sessions[str(device)]
+    def _session_for(self, device: torch.device) -> Any:
+        """The session, opened anew where the device or the number of torch's threads is another by now."""
+        wanted = (str(device), torch.get_num_threads())
+        if wanted != self._opened_for:
+            self._session, self._opened_for = self._open(device), wanted
+        return self._session
 
-    def _open(self, providers: list[Any]) -> Any:
-        with onnx_packages():
-            import onnxruntime
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 4  # what is fatal is raised as well
-        try:
-            return onnxruntime.InferenceSession(self._graph, options, providers=providers)
-        except _runtime_errors() as err:
-            raise WeightsError(f"{self._name}: onnxruntime cannot run this graph ({err})") from err
+    def _open(self, device: torch.device) -> Any:
+        if device.type == "cpu":
+            return open_session(self.graph, name=self.name)
+        cuda = ("CUDAExecutionProvider", {"device_id": device.index or 0, "use_tf32": 0})
+        session = open_session(self.graph, name=self.name, before=[cuda])
+        if session.get_providers()[0] != cuda[0]:  # onnxruntime takes the next provider without an error
+            raise ResourceError(f"onnxruntime cannot use device {device}", hint="use --device cpu")
+        return session
 
     def _check(self, card: WeightCard) -> None:
-        session = self._sessions["cpu"]
+        session = self._session
         shapes = [[tensor.shape for tensor in side] for side in (session.get_inputs(), session.get_outputs())]
         found = [[shape[1] for shape in side if len(shape) == 4] for side in shapes]
         if found != [[len(card.bands)], [len(card.classes)]]:
             raise WeightsError(
-                f"{self._name}: its graph takes {shapes[0]} to {shapes[1]}; the card has {len(card.bands)} bands and"
+                f"{self.name}: its graph takes {shapes[0]} to {shapes[1]}; the card has {len(card.bands)} bands and"
                 f" {len(card.classes)} classes"
             )
 
@@ -145,6 +133,46 @@ def load_onnx(path: Path) -> OnnxNetwork:
     """
     file = read_onnx(path)
     return OnnxNetwork(path, file.card, file.input, name=str(path))
+
+
+def open_session(graph: Path | bytes, *, name: str, before: Sequence[Any] = ()) -> Any:
+    """Open a graph in onnxruntime, with as many threads as torch.
+
+    Args:
+        graph: the file, or its content.
+        name: what errors call it.
+        before: execution providers that come before the one of the CPU.
+
+    Raises:
+        WeightsError: onnxruntime cannot run it.
+        ResourceError: there is no onnxruntime.
+    """
+    with onnx_packages():
+        import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 4  # what is fatal is raised as well
+    content = str(graph) if isinstance(graph, Path) else graph
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=[*before, "CPUExecutionProvider"])
+    except _runtime_errors() as err:
+        raise WeightsError(f"{name}: onnxruntime cannot run this graph ({err})") from err
+
+
+def run_session(session: Any, x: Tensor) -> Tensor:
+    """Run a graph of one input and one output in onnxruntime.
+
+    Raises:
+        MemoryError: there is not enough for it.
+    """
+    (feed,) = session.get_inputs()
+    try:
+        (logits,) = session.run(None, {feed.name: x.contiguous().cpu().numpy()})
+    except _runtime_errors() as err:
+        if "alloc" not in str(err).lower():  # onnxruntime has no class of its own for this
+            raise
+        raise MemoryError(str(err)) from err
+    return torch.from_numpy(logits).to(x.device)
 
 
 def _runtime_errors() -> tuple[type[Exception], ...]:

@@ -7,7 +7,7 @@ import stat
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
@@ -225,11 +225,29 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
 
 
-def _build(card: WeightCard, path: Path) -> Network:
-    import torch
+def build_unfilled(card: WeightCard) -> Network:
+    """The card's network without values, on torch's meta device.
 
+    Raises:
+        RssegError: there is no such network.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class Unfilled(TorchFunctionMode):
+        """Draws no random numbers: on the meta device torch would import its compiler for that, which takes 1.3 s."""
+
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            drawn = func in (torch.Tensor.normal_, torch.Tensor.uniform_)
+            return args[0] if drawn else func(*args, **(kwargs or {}))
+
+    with torch.device("meta"), Unfilled():
+        return build_from_card(card)
+
+
+def _build(card: WeightCard, path: Path) -> Network:
+    """The card's network without values, which the file has."""
     try:
-        with torch.device("meta"):
-            return build_from_card(card)
+        return build_unfilled(card)
     except RssegError as err:
         raise WeightsError(f"{path}: {err}", hint=err.hint) from err

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rsseg.complexity.formulas import Cost
 from rsseg.complexity.measure import Measurement
 from rsseg.complexity.report import Report, Row, Subject
+from rsseg.models.cost import Cost
 
 
 def subject(name: str, *, sides: tuple[int, ...], power: int = 2, measured: tuple[int, ...] = ()) -> Subject:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rsseg.complexity.formulas import ATTENTION_KINDS, AttentionKind, dot_product_cost
-from rsseg.complexity.measure import count
+from rsseg.models.cost import count
 
 kinds = pytest.mark.parametrize("kind", ATTENTION_KINDS, ids=lambda kind: kind.name)
 

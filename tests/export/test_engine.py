@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from rsseg.errors import OptionError, RasterError, WeightsError
-from rsseg.export import engine, graph
+from rsseg.export import engine
 from rsseg.export.engine import export_weights
-from rsseg.export.onnx import to_onnx
 from rsseg.export.options import ExportOptions
+from rsseg.graphs import tracing
+from rsseg.graphs.onnx import to_onnx
 from rsseg.version import __version__
 from rsseg.weights import init_weights, load_card
 from rsseg.weights.files import file_sha256
@@ -82,7 +83,7 @@ def test_a_graph_that_is_not_the_network_is_not_written(
     simple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
     other = init_weights(simple.card, seed=9)
-    monkeypatch.setattr(engine, "trace", lambda _, *args, **options: graph.trace(other, *args, **options))
+    monkeypatch.setattr(engine, "trace", lambda _, *args, **options: tracing.trace(other, *args, **options))
 
     with pytest.raises(WeightsError, match="not written, since the graph is not the network") as caught:
         export_weights(simple, tmp_path / f"x{suffix}", options=ExportOptions())
@@ -105,7 +106,7 @@ PARITY = engine.Parity(source="random", shape=(1, 3, 2, 2), difference=0.0, chan
 def test_a_network_that_cuts_windows_is_exported_for_the_tile_of_its_card(
     simple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(graph, "CUTS_WINDOWS", {"linear"})
+    monkeypatch.setattr(tracing, "CUTS_WINDOWS", {"linear"})
     caplog.set_level("INFO", logger="rsseg")
 
     summary = export_weights(simple, tmp_path / "x.onnx", options=ExportOptions())
@@ -116,7 +117,7 @@ def test_a_network_that_cuts_windows_is_exported_for_the_tile_of_its_card(
 
 
 def test_an_opset_that_torch_cannot_write_is_refused(simple) -> None:
-    program = graph.trace(simple.network, GraphInput(multiple=1), bands=3)
+    program = tracing.trace(simple.network, GraphInput(multiple=1), bands=3)
 
     with pytest.raises(OptionError, match="opset 12: torch could only write 18"):
         to_onnx(program, metadata={}, opset=12)

@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from rsseg.export import onnx as to
-from rsseg.export.graph import plan_input, trace
 from rsseg.export.parity import compare, make_cases
 from rsseg.export.program import ProgramNetwork, to_pt2
+from rsseg.graphs import onnx as to
+from rsseg.graphs.tracing import plan_input, trace
 from rsseg.models import resnet
 from rsseg.models.registry import NETWORKS
 from rsseg.weights import Weights

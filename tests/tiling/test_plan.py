@@ -1,10 +1,13 @@
+import tracemalloc
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rsseg.errors import OptionError
-from rsseg.tiling import BLOCK, Tile, Window, plan_tiles
+from rsseg.tiling import BLOCK, Tile, Window, choose_tiles, plan_tiles
 from rsseg.tiling.plan import padded_length
 
 lengths = st.integers(min_value=1, max_value=150)
@@ -78,6 +81,43 @@ def test_a_plan_of_three_by_two_tiles() -> None:
     assert tiles[-1] == Tile(read=Window(160, 64, 160, 160), keep=Window(288, 192, 12, 8))
 
 
+@given(lengths, lengths, sizes())
+def test_a_tile_is_found_at_its_place(width: int, height: int, size: dict[str, int]) -> None:
+    plan = plan_tiles(width, height, **size)
+    listed = list(plan)
+
+    assert len(listed) == len(plan)
+    assert [plan[place - len(plan)] for place in range(len(plan))] == listed
+    assert list(plan[1::2]) == listed[1::2]
+    assert list(plan[::-1][:3]) == listed[::-1][:3]
+    with pytest.raises(IndexError):
+        plan[len(plan)]
+
+
+def test_chosen_tiles_keep_their_order() -> None:
+    plan = plan_tiles(300, 200, tile=160, halo=32, stride=32)
+
+    chosen = choose_tiles(plan, lambda tile: tile.keep.col_off in (0, 288))
+
+    assert list(chosen) == [tile for tile in plan if tile.keep.col_off in (0, 288)]
+    assert list(chosen[2:4]) == [chosen[2], chosen[3]]
+    assert chosen[-1] == plan[-1]
+
+
+@given(st.integers(1, 12_000), st.integers(512, 6000), st.sampled_from([96, 128, 256, 512]))
+def test_bands_end_at_block_edges_and_are_about_as_wide_as_asked(
+    width: int, band_width: int, keep: int
+) -> None:
+    tiles = list(plan_tiles(width, 2 * keep, tile=keep, halo=0, stride=32, band_width=band_width))
+
+    starts = [b.keep.col_off for a, b in pairwise(tiles) if b.keep.row_off < a.keep.row_off]
+
+    assert all(start % BLOCK == 0 for start in starts)
+    bands = np.diff([0, *starts])
+    assert (bands <= max(band_width, np.lcm(keep, BLOCK))).all()
+    assert starts == [] or width > band_width
+
+
 def test_few_blocks_are_open_at_a_time_however_wide_and_high_the_raster() -> None:
     """Memory of the stitcher: blocks that some tile has begun and no tile has ended."""
     tiles = plan_tiles(70_000, 20_000, tile=2048, halo=64, stride=32)
@@ -100,10 +140,17 @@ def test_few_blocks_are_open_at_a_time_however_wide_and_high_the_raster() -> Non
     assert most * BLOCK * BLOCK < 32 * 2**20
 
 
-def test_a_raster_of_forty_gigapixels_is_planned() -> None:
-    tiles = plan_tiles(200_000, 200_000, tile=1024, halo=64, stride=32)
+def test_the_plan_of_forty_gigapixels_takes_no_memory() -> None:
+    tracemalloc.start()
+    try:
+        tiles = plan_tiles(200_000, 200_000, tile=1024, halo=64, stride=32)
+        kept = sum(tile.keep.pixels for tile in tiles)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
 
-    assert sum(t.keep.pixels for t in tiles) == 200_000**2
+    assert kept == 200_000**2
+    assert peak < 100_000
 
 
 @pytest.mark.parametrize(

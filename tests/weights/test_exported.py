@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -68,10 +69,28 @@ def test_it_decides_pixels_like_any_network(path: Path) -> None:
     assert forward(pixels, np.array([[[True, True]]])).tolist() == [[[0, 1]]]
 
 
-def test_it_runs_with_as_many_threads_as_torch(path: Path) -> None:
-    network = load_onnx(path)
+@pytest.fixture
+def threads() -> Iterator[int]:
+    """Another number of threads than torch has, which has its own again afterwards."""
+    own = torch.get_num_threads()
+    yield own + 1
+    torch.set_num_threads(own)
 
-    assert network._sessions["cpu"].get_session_options().intra_op_num_threads == torch.get_num_threads()
+
+def test_it_runs_with_as_many_threads_as_torch_has_by_then(path: Path, threads: int) -> None:
+    network = load_onnx(path)
+    torch.set_num_threads(threads)
+
+    network(torch.zeros(1, 3, 2, 2))
+
+    assert network._session.get_session_options().intra_op_num_threads == threads
+
+
+def test_its_graph_is_opened_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = load_onnx(path)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", None)
+
+    assert network(torch.zeros(1, 3, 2, 2)).shape == (1, 3, 2, 2)
 
 
 def test_an_exported_network_cannot_be_trained(path: Path) -> None:
@@ -113,7 +132,7 @@ class _Failing:
 
 def test_short_memory_is_one_error(path: Path) -> None:
     network = load_onnx(path)
-    network._sessions["cpu"] = _Failing("Failed to allocate memory for requested buffer of size 9")
+    network._session = _Failing("Failed to allocate memory for requested buffer of size 9")
     forward = Forward(network, CARD.scaling, device=torch.device("cpu"))
 
     with pytest.raises(ResourceError, match="not enough memory for a batch"):
@@ -122,7 +141,7 @@ def test_short_memory_is_one_error(path: Path) -> None:
 
 def test_other_failures_pass_through(path: Path) -> None:
     network = load_onnx(path)
-    network._sessions["cpu"] = _Failing("Non-zero status code returned")
+    network._session = _Failing("Non-zero status code returned")
 
     with pytest.raises(RuntimeException):
         network(torch.zeros(1, 3, 2, 2))
@@ -132,7 +151,7 @@ def test_a_device_that_onnxruntime_passes_over_is_an_error(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = load_onnx(path)
-    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, **__: network._sessions["cpu"])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, **__: network._session)
 
     with pytest.raises(ResourceError, match="onnxruntime cannot use device cuda:1"):
-        network._session(torch.device("cuda:1"))
+        network._session_for(torch.device("cuda:1"))

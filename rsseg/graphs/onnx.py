@@ -13,7 +13,7 @@ from onnxscript import opset18
 from torch.export import ExportedProgram
 
 from rsseg.errors import OptionError
-from rsseg.export.graph import quiet_torch
+from rsseg.graphs.tracing import quiet_torch
 from rsseg.version import __version__
 
 op: Any = opset18  # its types do not fit values that are still being traced
@@ -26,7 +26,7 @@ def to_onnx(program: ExportedProgram, *, metadata: Mapping[str, str], opset: int
     """Write a program as one ONNX file with the weights inside; the same program gives the same bytes.
 
     Args:
-        program: see `rsseg.export.graph.trace`.
+        program: see `rsseg.graphs.tracing.trace`.
         metadata: what the file says about itself.
         opset: version of ONNX's operators.
 

@@ -1,0 +1,1 @@
+"""Networks as graphs that other runtimes run."""
