@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rsseg.raster.env import open_dataset
@@ -30,17 +30,23 @@ def iter_blocks(window: Window) -> Iterator[tuple[int, int]]:
             yield col, row
 
 
-def check_blocks_on_disk(path: Path) -> None:
-    """Look whether a closed GeoTIFF really holds all its blocks.
+def check_blocks_on_disk(path: Path, blocks: Iterable[tuple[int, int]] | None = None) -> None:
+    """Look whether a closed GeoTIFF really holds its blocks.
 
     GDAL keeps what it writes in a cache and drops, without a word, what the disk refuses when the file is closed.
+
+    Args:
+        path: the file.
+        blocks: those that it has to hold, (column, row); None for all.
 
     Raises:
         OSError: a block is missing or cut off.
     """
     size = path.stat().st_size
     with open_dataset(path) as dataset:
-        for col, row in iter_blocks(Window.whole(dataset.width, dataset.height)):
+        if blocks is None:
+            blocks = iter_blocks(Window.whole(dataset.width, dataset.height))
+        for col, row in blocks:
             offset = dataset.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=1)
             length = dataset.get_tag_item(f"BLOCK_SIZE_{col}_{row}", "TIFF", bidx=1)
             if offset is None or int(offset) + int(length) > size:

@@ -1,18 +1,18 @@
-"""Writing class maps: blocks are staged as they come, encoded once, and put in place when all is complete."""
+"""Writing class maps: blocks are staged as they come, finished and encoded once, and put in place when complete."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from zlib import crc32
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 
 from rsseg.classes import NODATA_CLASS, ClassTable
@@ -20,10 +20,12 @@ from rsseg.errors import OptionError
 from rsseg.log import logger
 from rsseg.raster.block_file import Block, BlockFile
 from rsseg.raster.blocks import is_whole_blocks, iter_blocks
-from rsseg.raster.encode import encode_class_map
-from rsseg.raster.env import georeference_optional
-from rsseg.raster.grid import Grid, place_on_grid
+from rsseg.raster.completing import Completion
+from rsseg.raster.counts import ClassCounts, count_block
+from rsseg.raster.finishing import Valid
+from rsseg.raster.grid import Grid
 from rsseg.raster.journal import Journal
+from rsseg.raster.layers import CLASSES, Layers, band_names, check_layer_output
 from rsseg.raster.staging import StagingFolder, disk_errors
 from rsseg.tiling import BLOCK, Window
 
@@ -32,24 +34,29 @@ COMMIT_S = 2.0
 
 
 class ClassMapWriter:
-    """Writes a class map: uint8 class ids, 255 where nothing is written, on exactly the grid given.
+    """Writes a class map, uint8 class ids, and layers that tell more about it; 255 where nothing is written.
 
-    Blocks are staged in the folder `OUTPUT.part`, in any order; `finish` encodes them once. The map is the same byte
-    for byte whatever the order. A writer that is told what `run` it writes for leaves the folder when it is killed or
-    left without `finish`, and the next one of the same run goes on from there; any other leaves nothing behind. One
-    thread writes at a time (a lock sees to it).
+    Blocks are staged in the folder `OUTPUT.part`, in any order; `finish` brings them to the target's pixels, merges
+    small regions and encodes them once. The files are the same byte for byte whatever the order. A writer that is told
+    what `run` it writes for leaves the folder when it is killed or left without `finish`, and the next one of the same
+    run goes on from there; any other leaves nothing behind. One thread writes at a time (a lock sees to it).
+
+    Memory: one block of all layers, 256 KB for each band.
 
     Args:
         path: the map to be.
-        grid: its size and georeference.
+        grid: of the blocks that are written.
+        target: the grid of all files, on the same ground; None: that of the blocks.
         classes: names and colours.
-        tags: provenance, written into the map; must not hold times or paths.
-        overwrite: whether an existing map may be replaced.
+        tags: provenance, written into all files; must not hold times or paths.
+        layers: files besides the map, by the names of `Layers`.
+        min_area: pixels of the smallest region of the map that stays; smaller ones become part of their surroundings.
+        overwrite: whether existing files may be replaced.
         run: all that decides the map, by name, in plain JSON; None for a map that is not worth going on with.
         resume: whether to go on with what an earlier run left.
 
     Raises:
-        OptionError: see `check_output`; when it is entered, the folder holds a run that differs.
+        OptionError: see `check_layer_output`; when it is entered, the folder holds a run that differs.
         ResourceError: see `check_output`.
     """
 
@@ -58,27 +65,40 @@ class ClassMapWriter:
         path: str | Path,
         *,
         grid: Grid,
+        target: Grid | None = None,
         classes: ClassTable,
         tags: Mapping[str, str] | None = None,
+        layers: Mapping[str, Path] | None = None,
+        min_area: int = 0,
         overwrite: bool = False,
         run: Mapping[str, Any] | None = None,
         resume: bool = True,
     ) -> None:
         self.path = Path(path)
         self.grid = grid
+        self.target = target or grid
+        self.counts: ClassCounts | None = None
+        """Of the finished map; None before."""
         self._folder = StagingFolder(self.path, overwrite=overwrite)
+        self._outputs = {**(layers or {}), CLASSES: self.path}  # the map last
+        for layer in (layers or {}).values():
+            check_layer_output(layer, output=self.path, overwrite=overwrite)
+        self.bands = {name: len(band_names(name, classes)) for name in self._outputs}
+        """How many bands each layer has."""
         self._classes = classes
         self._tags = dict(sorted((tags or {}).items()))
-        self._run = run
+        self._min_area = min_area
+        self._run = run if run is None else {**run, "layers": sorted(layers or {})}
         self._resume = resume and run is not None
         self._lock = threading.Lock()
-        self._staged = self._folder.path / "blocks.tif"
-        self._blocks = BlockFile(self._staged, grid=grid)
-        self._journal = Journal(self._folder.path / "journal.jsonl")
+        self._blocks = {
+            name: BlockFile(self._staged(name), grid=grid, bands=bands) for name, bands in self.bands.items()
+        }
+        self._journal = Journal(self._folder.path / "journal.jsonl", checksum=self._checksum)
         self._taken_over = 0
         self._kept = False
         self._pending: dict[Block, bool] = {}
-        self._pending_pixels: Counter[int] = Counter()
+        self._pending_pixels: dict[int, Counter[int]] = {}
         self._committed = time.monotonic()
 
     @property
@@ -99,22 +119,14 @@ class ClassMapWriter:
         """How many blocks an earlier run had written."""
         return self._taken_over
 
-    @property
-    def class_pixels(self) -> NDArray[np.int64]:
-        """Pixels written so far by class id, (256,)."""
-        counts = np.zeros(256, dtype=np.int64)
-        for pixels in (self._journal.pixels, self._pending_pixels):
-            for value, count in pixels.items():
-                counts[value] += count
-        return counts
-
     def __enter__(self) -> Self:
         # Here and not in the constructor: an interrupt between the two would leave the folder behind.
         try:
             self._folder.make(keep=self._resume)
             with disk_errors(f"{self.path}: cannot be written"):
                 self._journal.open(self._run or {})
-                self._blocks.open()
+                for blocks in self._blocks.values():
+                    blocks.open()
             self._taken_over = len(self._journal.done)
             if self._taken_over:
                 logger.info("%s: going on after %d blocks", self.path, self._taken_over)
@@ -132,42 +144,81 @@ class ClassMapWriter:
     ) -> None:
         self.abort()
 
-    def write_block(self, window: Window, classes: NDArray[np.uint8]) -> None:
-        """Write class ids (rows, cols) at a window that begins and ends at multiples of 512 or the raster's edge.
+    def write_block(self, window: Window, layers: Layers | None) -> None:
+        """Write all layers at a window that begins and ends at multiples of 512 or the raster's edge.
+
+        Args:
+            window: the place of the block, or of several.
+            layers: (bands, rows, cols); where the classes are 255, all layers are. None: 255 everywhere.
 
         Raises:
             ResourceError: the disk does not take it.
         """
         if not is_whole_blocks(window, self.grid):
             raise ValueError(f"{window} is not made of whole blocks of {BLOCK} px")
-        if classes.shape != (window.height, window.width) or classes.dtype != np.uint8:
-            raise ValueError(f"block is {classes.dtype} {classes.shape}; expected uint8 at {window}")
+        if layers is not None:
+            self._check_layers(window, layers)
         with self._lock, disk_errors(f"{self.path}: cannot be written"):
             for block in iter_blocks(window):
-                self._write(block, classes[_inside(block, window).slices(window)])
+                if not self._is_written(block):
+                    self._write(block, layers and _cut(layers, _inside(block, window).slices(window)))
             if time.monotonic() - self._committed > COMMIT_S:
                 self._commit()
 
-    def finish(self) -> None:
-        """Encode the map, write its sidecar, and put both in place, the map last.
+    def read(self, window: Window) -> NDArray[np.uint8]:
+        """Read class ids (rows, cols) as they were written so far; not after `finish`.
 
         Raises:
-            ResourceError: the disk does not take it.
+            ResourceError: the disk does not give them.
         """
-        encoded = self._folder.path / "map.tif"
+        classes = np.full((window.height, window.width), NODATA_CLASS, dtype=np.uint8)
+        with self._lock, disk_errors(f"{self.path}: cannot be read"):
+            for block in iter_blocks(window):
+                if self._pending.get(block) or self._journal.done.get(block):
+                    cell = Window(block[0] * BLOCK, block[1] * BLOCK, BLOCK, BLOCK)
+                    shared = cell.intersection(window)
+                    classes[shared.slices(window)] = self._blocks[CLASSES].read(block)[0][shared.slices(cell)]
+        return classes
+
+    def finish(self, *, valid: Valid | None = None, most_regions: int | None = None) -> None:
+        """Finish and encode all files, and put them in place, the map last and its sidecar before it.
+
+        Args:
+            valid: which pixels of a window of `target` may have data; asked only where `target` differs from `grid`,
+                whose blocks know it already. None: all.
+            most_regions: bound on the regions that are held while small ones are merged, 300 bytes each; None: none.
+
+        Raises:
+            ResourceError: the disk does not take it, or the map has more regions.
+        """
+        completion = Completion(
+            grid=self.grid,
+            target=self.target,
+            classes=self._classes,
+            tags=self._tags,
+            min_area=self._min_area,
+            valid=valid,
+            most_regions=most_regions,
+        )
+        files: dict[Path, Path] = {}
         with self._lock, disk_errors(f"{self.path}: cannot be written"):
             self._commit()
-            self._blocks.seal(block for block, has_class in self._journal.done.items() if has_class)
-            self._describe()
-            sidecar = encode_class_map(self._staged, encoded, grid=self.grid, classes=self._classes)
+            filled = [block for block, has_class in self._journal.done.items() if has_class]
+            for name, output in self._outputs.items():
+                self._blocks[name].seal(filled)
+                layer = completion.encode(name, self._staged(name), counted=self._journal.pixels)
+                if layer.sidecar is not None:
+                    files[layer.sidecar] = output.with_name(output.name + ".aux.xml")
+                files[layer.encoded] = output
+            self.counts = layer.counts  # the classes are the last
             self._close()
-        self._folder.publish({sidecar: self.path.with_name(self.path.name + ".aux.xml"), encoded: self.path})
+        self._folder.publish(files)
 
     def abort(self) -> None:
         """Leave what another run of the same kind can go on with, or nothing; does nothing after `finish`."""
         with self._lock:
             worth_keeping = self._run is not None and (self._kept or bool(self._journal.done))
-            if worth_keeping and self._blocks.is_open:
+            if worth_keeping and self._blocks[CLASSES].is_open:
                 with suppress(OSError):
                     self._commit()
             self._close()
@@ -177,37 +228,53 @@ class ClassMapWriter:
         else:
             self._folder.remove()
 
-    def _write(self, block: Block, classes: NDArray[np.uint8]) -> None:
-        if self._is_written(block):
-            return
-        pixels = np.bincount(classes.ravel(), minlength=256)
-        has_class = bool(pixels[:NODATA_CLASS].any())
-        if has_class:
-            self._blocks.write(block, classes)
-        self._pending[block] = has_class
-        self._pending_pixels.update({int(k): int(pixels[k]) for k in np.flatnonzero(pixels)})
+    def _check_layers(self, window: Window, layers: Layers) -> None:
+        shapes = {name: (bands, window.height, window.width) for name, bands in self.bands.items()}
+        found = {name: layer.shape for name, layer in layers.items()}
+        if found != shapes or any(layer.dtype != np.uint8 for layer in layers.values()):
+            types = {name: str(layer.dtype) for name, layer in layers.items()}
+            raise ValueError(f"block holds {types} {found}; expected uint8 {shapes} at {window}")
+
+    def _write(self, block: Block, layers: Layers | None) -> None:
+        counts = count_block(layers[CLASSES]) if layers else {}
+        if layers and counts:
+            for name, blocks in self._blocks.items():
+                blocks.write(block, layers[name])
+            self._pending_pixels.setdefault(block[1], Counter()).update(counts)
+        self._pending[block] = bool(counts)
 
     def _commit(self) -> None:
         """Bring to the disk what was written, and then note it in the journal."""
-        self._blocks.sync()
-        self._journal.add(self._pending, self._pending_pixels)
-        self._pending, self._pending_pixels = {}, Counter()
+        pending, pixels = self._pending, self._pending_pixels
+        # What one sync has failed for must not be noted by the next, which may succeed without these blocks.
+        self._pending, self._pending_pixels = {}, {}
+        for blocks in self._blocks.values():
+            blocks.sync()
+        self._journal.add(pending, pixels)
         self._committed = time.monotonic()
+
+    def _checksum(self, blocks: Iterable[Block]) -> int:
+        """A checksum of these blocks of all layers as they lie on the disk now."""
+        listed, total = list(blocks), 0
+        for file in self._blocks.values():
+            total = crc32(file.checksum(listed).to_bytes(4), total)
+        return total
 
     def _is_written(self, block: Block) -> bool:
         return block in self._journal.done or block in self._pending
 
-    def _describe(self) -> None:
-        """Write georeference, colours and tags into the sealed file."""
-        colors = {value: (*rgb, 255) for value, rgb in self._classes.colormap().items()}
-        with georeference_optional(), rasterio.open(self._staged, "r+") as dataset:
-            place_on_grid(dataset, self.grid)
-            dataset.write_colormap(1, colors | {NODATA_CLASS: (0, 0, 0, 0)})
-            dataset.update_tags(**self._tags)
+    def _staged(self, name: str) -> Path:
+        """The file in which the blocks of a layer wait."""
+        return self._folder.path / ("blocks.tif" if name == CLASSES else f"{name}.blocks.tif")
 
     def _close(self) -> None:
-        self._blocks.close()
+        for blocks in self._blocks.values():
+            blocks.close()
         self._journal.close()
+
+
+def _cut(layers: Layers, place: tuple[slice, slice]) -> Layers:
+    return {name: layer[:, *place] for name, layer in layers.items()}
 
 
 def _inside(block: Block, window: Window) -> Window:

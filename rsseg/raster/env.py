@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -25,6 +26,9 @@ from rsseg.errors import RasterError
 CACHE_BYTES = 32 * 2**20
 """GDAL's block cache. Its own default, 5 % of the machine's memory, makes memory depend on the machine. This one is
 filled by 4096 x 4096 pixels of an image and its map, so memory is the same for all rasters from there on."""
+
+RETRY_DELAY_S = 1.0
+"""Before a server that fails is asked again; three times, which takes about 9 s."""
 
 GDAL_ERRORS = (RasterioError, CPLE_BaseError)
 """What rasterio raises when GDAL fails; `rasterio.shutil` lets GDAL's own errors through."""
@@ -45,8 +49,13 @@ def gdal_env(*, cache_bytes: int = CACHE_BYTES) -> AbstractContextManager[Any]:
         GDAL_CACHEMAX=max(cache_bytes, 2**20),
         GDAL_ERROR_ON_LIBJPEG_WARNING=True,
         GDAL_PNG_WHOLE_IMAGE_OPTIM=False,  # that way a PNG that was cut off reads without an error
+        # Ask for each sidecar by name: a list of a remote folder costs a request, and may have no end.
+        GDAL_DISABLE_READDIR_ON_OPEN=True,
         GDAL_HTTP_MAX_RETRY=3,
-        GDAL_HTTP_RETRY_DELAY=1,
+        GDAL_HTTP_RETRY_DELAY=RETRY_DELAY_S,  # doubled each time
+        GDAL_HTTP_CONNECTTIMEOUT=10,
+        GDAL_HTTP_LOW_SPEED_TIME=30,  # a server that has gone silent must not hold us for ever
+        GDAL_HTTP_LOW_SPEED_LIMIT=1,
     )
     return env
 
@@ -72,6 +81,31 @@ def open_dataset(path: str | Path) -> Any:
         raise RasterError(f"{str(path)!r}: the name is not UTF-8 text, which GDAL needs") from err
     except GDAL_ERRORS as err:
         raise _not_a_raster(str(path), err) from err
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path leads over the network, also from within an archive."""
+    scheme, found, _ = path.partition("://")
+    asks = bool(found) and not _LOCAL_SCHEMES.issuperset(scheme.split("+"))
+    return asks or any(f"/{system}" in path for system in _NETWORK)
+
+
+def files_of(dataset: Any, path: str) -> tuple[str, ...]:
+    """All files that an open rasterio dataset is read from; a remote one counts as one file.
+
+    GDAL would ask a server for two dozen names, of metadata that we do not use.
+
+    Raises:
+        RasterError: a source of a mosaic is missing, which GDAL says only when it is read.
+    """
+    if is_remote(path):
+        return (path,)
+    files: tuple[str, ...] = tuple(dataset.files)
+    for file in files:
+        # Parts of a file ("HDF5:...") and archives are left to GDAL.
+        if ":" not in file and not file.startswith("/vsi") and not os.path.exists(file):  # noqa: PTH110
+            raise _damaged(f"{path}: is not complete", f"{file}: No such file or directory")
+    return files
 
 
 def reason(err: BaseException) -> str:
@@ -133,6 +167,10 @@ class _DamageListener(logging.Filter):
         return False
 
 
+_NETWORK = ("vsicurl", "vsis3", "vsigs", "vsiaz", "vsiadls", "vsioss", "vsiswift", "vsihdfs", "vsiwebhdfs")
+"""GDAL's file systems that ask a server; each has a variant for streams."""
+_LOCAL_SCHEMES = frozenset(("file", "zip", "tar", "gzip"))
+
 _listener = _DamageListener()
 _gdal_log = logging.getLogger("rasterio._err")
 _gdal_log.addFilter(_listener)
@@ -140,16 +178,48 @@ _gdal_log.setLevel(logging.WARNING)  # a quieter "rasterio" logger must not make
 
 
 def _damaged(what: str, why: str) -> RasterError:
-    return RasterError(
-        f"{what} ({why})", hint="the file seems to be damaged or cut off; copy or download it again"
-    )
+    hint = "the file seems to be damaged or cut off; copy or download it again"
+    if missing := re.search(r"^(.+): No such file or directory", why):
+        why, hint = (
+            f"{missing[1]} is missing",
+            "a mosaic needs all its files; put it back, or make the mosaic anew",
+        )
+    elif is_remote(what) or is_remote(why):
+        hint = "the server or the way to it failed; the same command goes on from what is done"
+    return RasterError(f"{what} ({why})", hint=hint)
 
 
 def _not_a_raster(path: str, err: BaseException) -> RasterError:
-    local = "://" not in path and not path.startswith("/vsi")
-    if local and not os.path.exists(path):  # noqa: PTH110 - Path raises where a folder is closed
+    if is_remote(path):
+        return _not_served(path, reason(err))
+    if "does not exist in the file system" in reason(err):
         return RasterError(f"{path}: no such file", hint="check the path")
+    if not path.startswith("/vsi") and not os.path.exists(path):  # noqa: PTH110 - Path raises where a folder is closed
+        return RasterError(f"{path}: no such file", hint="check the path")
+    if path.lower().endswith(".zip"):
+        return RasterError(f"{path}: is an archive", hint=f"name a raster in it: /vsizip/{path}/NAME.tif")
     return RasterError(
         f"{path}: is not a raster that GDAL can read ({reason(err)})",
         hint=f"`rio info {path}` or `gdalinfo {path}` should be able to open it",
+    )
+
+
+def _not_served(path: str, why: str) -> RasterError:
+    """The error for an address that gives no raster, by what the server said."""
+    status = re.search(r"HTTP response code: (\d+)", why)
+    code = int(status[1]) if status else 0
+    if code in (404, 410):
+        return RasterError(f"{path}: no such file on the server (HTTP {code})", hint="check the address")
+    if code in (401, 403):
+        return RasterError(
+            f"{path}: the server does not let us read it (HTTP {code})",
+            hint="use a signed address, or give GDAL your credentials: GDAL_HTTP_HEADERS, AWS_ACCESS_KEY_ID ...",
+        )
+    if code or "curl error" in why.lower() or "could not resolve" in why.lower():
+        return RasterError(
+            f"{path}: cannot be read from the server ({why})", hint="try again later, or download it first"
+        )
+    return RasterError(
+        f"{path}: what the server gives is not a raster that GDAL can read ({why})",
+        hint="open the address in a browser: it may be a page, or ask for a login",
     )

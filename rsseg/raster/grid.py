@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import numpy as np
 import rasterio.transform
-import rasterio.warp
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
-from rasterio.errors import CRSError
 from rasterio.rpc import RPC
 from rasterio.transform import Affine
 
 from rsseg.errors import RasterError
-from rsseg.raster.env import GDAL_ERRORS
+from rsseg.raster.ground import mean_area_scale, unit_sides_m
 from rsseg.tiling import Window
 
 _SAME_PLACE_PX = 0.01
 """Corners may differ by this part of a pixel: other tools round the numbers of a transform."""
-
-_EARTH_RADIUS_M = 6378137.0
 
 
 class ControlPoint(NamedTuple):
@@ -65,17 +62,64 @@ class Grid:
     def gsd_m(self) -> float | None:
         """Side of a pixel in metres on the ground, at the middle of the raster; None where that is unknown.
 
-        It is the root of the pixel's area, so rotation does not matter. The scale of Mercator projections and
-        the shrinking of degrees with latitude are taken out; the ellipsoid counts as a sphere (error below 0.4 %).
+        It is the root of the pixel's area, so rotation does not matter. The scale of Mercator projections and the
+        shrinking of degrees with latitude are taken out, on the ellipsoid.
         """
-        crs = self.crs or self.gcp_crs
-        transform = self._affine()
+        transform, unit = self._affine(), self._unit_sides_m()
+        if transform is None or unit is None:
+            return None
+        metres = math.sqrt(abs(transform.determinant) * math.prod(unit))
+        return metres if metres > 0 else None
+
+    def pixel_area_m2(self, rows: range) -> float | None:
+        """Mean area of a pixel of these rows on the ground, in square metres; None where that is unknown.
+
+        Exact on the ellipsoid for degrees and for Mercator projections, whose scale grows with latitude. Any other
+        projection counts as true: the area is that of the map (UTM is off by 0.2 % at most).
+        """
+        crs, transform = self.crs or self.gcp_crs, self._affine()
         if crs is None or transform is None:
             return None
-        side = math.sqrt(abs(transform.determinant))
+        scale = mean_area_scale(
+            crs, width=self.width, rows=rows, to_map=lambda x, y: to_ground(transform, x, y)
+        )
+        area = abs(transform.determinant) * scale
+        return area if area > 0 else None  # not a number where a map has no such place
+
+    @cached_property
+    def pixel_sides_m(self) -> tuple[float, float] | None:
+        """How far a step along a row and one along a column go, in metres on the ground; None where unknown.
+
+        Both at the middle of the raster and in the way of `gsd_m`. They differ in degrees, whose length from west to
+        east shrinks towards the poles.
+        """
+        transform, unit = self._affine(), self._unit_sides_m()
+        if transform is None or unit is None or self.gsd_m is None:
+            return None
+        t, (east, north) = transform, unit
+        return math.hypot(t.a * east, t.d * north), math.hypot(t.b * east, t.e * north)
+
+    def resized(self, width: int, height: int) -> Grid:
+        """The grid of so many pixels over the same ground.
+
+        Args:
+            width: columns, at least 1.
+            height: rows, at least 1.
+        """
+        x, y = self.width / width, self.height / height
+        points = tuple(p._replace(row=p.row / y, col=p.col / x) for p in self.gcps)
+        placed = self.transform != Affine.identity()
+        transform = self.transform @ Affine.scale(x, y) if placed else self.transform
+        return replace(self, width=width, height=height, transform=transform, gcps=points, rpcs=None)
+
+    def _unit_sides_m(self) -> tuple[float, float] | None:
+        """Metres on the ground in a unit of the map at the middle, from west to east and from south to north."""
+        crs, transform = self.crs or self.gcp_crs, self._affine()
+        if crs is None or transform is None:
+            return None
         x, y = to_ground(transform, self.width / 2, self.height / 2)
-        metres = side * _metres_per_unit(crs, x, y)
-        return metres if metres > 0 else None
+        east, north = (float(side) for side in unit_sides_m(crs, np.array(x), np.array(y)))
+        return (east, north) if east > 0 and north > 0 else None  # a map may have no such place
 
     def _affine(self) -> Affine | None:
         """The transform, or the one that fits the control points best."""
@@ -198,39 +242,3 @@ def crs_name(crs: CRS) -> str:
         return f"EPSG:{code}"
     name = re.search(r'\["([^"]*)"', crs.to_wkt())
     return f'"{name[1]}"' if name else "without a name"
-
-
-def _metres_per_unit(crs: CRS, x: float, y: float) -> float:
-    """How many metres on the ground one unit of the CRS is around a place, as a mean over both axes."""
-    if crs.is_geographic:
-        degree_m = math.radians(1.0) * _radius_m(crs)
-        return degree_m * math.sqrt(max(math.cos(math.radians(y)), 0.0))
-    unit_m = _unit_m(crs)
-    return unit_m / _mercator_scale(crs, x, y)
-
-
-def _unit_m(crs: CRS) -> float:
-    try:
-        return float(crs.linear_units_factor[1])
-    except CRSError:  # local systems: the unit stands in the text
-        unit = re.search(r'UNIT\["[^"]*",([0-9.eE+-]+)', crs.to_wkt())
-        return float(unit[1]) if unit else 1.0
-
-
-def _radius_m(crs: CRS) -> float:
-    """Semi-major axis of the body the CRS describes, which need not be the Earth."""
-    axis = re.search(r'(?:SPHEROID|ELLIPSOID)\["[^"]*",([0-9.eE+]+)', crs.to_wkt())
-    return float(axis[1]) if axis else _EARTH_RADIUS_M
-
-
-def _mercator_scale(crs: CRS, x: float, y: float) -> float:
-    """By how much a Mercator map is stretched at a place; 1 for projections of other kinds."""
-    if not re.search(
-        r'PROJECTION\["Mercator|METHOD\["(Popular Visualisation Pseudo )?Mercator', crs.to_wkt()
-    ):
-        return 1.0
-    try:
-        _, latitudes = rasterio.warp.transform(crs, CRS.from_epsg(4326), [x], [y])
-    except GDAL_ERRORS:
-        return 1.0
-    return 1.0 / max(math.cos(math.radians(latitudes[0])), 1e-6)

@@ -14,8 +14,9 @@ from rsseg.classes import IGNORE_INDEX
 from rsseg.errors import LabelError
 from rsseg.raster.env import damage_is_an_error
 from rsseg.raster.grid import Grid, grid_of
+from rsseg.raster.handles import Handles
 from rsseg.raster.masks import ValidityRule, plan_validity, valid_pixels
-from rsseg.raster.reader import ThreadHandles, decimated_shape
+from rsseg.raster.reader import decimated_shape
 from rsseg.tiling import Window
 
 
@@ -29,14 +30,14 @@ class LabelSource(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of files; nothing may be reading."""
+        """Let go of files, after what is being read of them."""
         ...
 
 
 class LabelRaster:
     """A label raster or class map. Made by `open_label_raster`; close it, best with `with`."""
 
-    def __init__(self, path: str, handles: ThreadHandles, *, band: int, rule: ValidityRule) -> None:
+    def __init__(self, path: str, handles: Handles, *, band: int, rule: ValidityRule) -> None:
         self.path = path
         with handles.use() as dataset:
             self.grid = grid_of(dataset)
@@ -51,7 +52,7 @@ class LabelRaster:
         self.close()
 
     def close(self) -> None:
-        """Close the file in all threads; none of them may be reading."""
+        """Close the file, after what is being read of it."""
         self._handles.close()
 
     def read(self, window: Window) -> NDArray[np.uint8]:
@@ -114,7 +115,7 @@ def open_label_raster(path: str | Path) -> LabelRaster:
         LabelError: it has several bands or pixels that are not integers.
     """
     name = str(path)
-    handles = ThreadHandles(name)
+    handles = Handles(name)
     try:
         with handles.use() as dataset:
             band, alpha = _label_band(name, dataset)

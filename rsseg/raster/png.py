@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 
-from rsseg.errors import ResourceError
+from rsseg.files import write_file
 from rsseg.raster.env import georeference_optional
 
 
@@ -29,12 +29,4 @@ def write_png(path: Path, rgb: NDArray[np.uint8]) -> None:
         with memory.open(driver="PNG", width=cols, height=rows, count=bands, dtype="uint8") as dataset:
             dataset.write(np.moveaxis(rgb, 2, 0))
         encoded = memory.read()
-    draft = path.with_name(path.name + ".part")
-    try:
-        draft.write_bytes(encoded)
-        draft.replace(path)
-    except OSError as err:
-        draft.unlink(missing_ok=True)
-        raise ResourceError(
-            f"{path}: cannot be written ({err.strerror})", hint="choose another output"
-        ) from err
+    write_file(path, encoded)

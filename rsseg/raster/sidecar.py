@@ -22,20 +22,21 @@ _COLUMNS = (  # name, GDAL's type and usage of a column (GFT_*, GFU_*)
 )
 
 
-def write_sidecar(path: Path, *, classes: ClassTable, lost: Grid | None = None) -> None:
-    """Write the sidecar of a class map, or add to the one that GDAL wrote for what it could not express.
+def write_sidecar(path: Path, *, classes: ClassTable | None = None, lost: Grid | None = None) -> None:
+    """Write the sidecar of a raster, or add to the one that GDAL wrote for what it could not express.
 
     Args:
-        path: the file, named after the map with `.aux.xml` added.
-        classes: their names and colours.
-        lost: a grid whose georeference the map itself cannot hold; overrides what the map says.
+        path: the file, named after the raster with `.aux.xml` added.
+        classes: names and colours of a class map's values.
+        lost: a grid whose georeference the raster itself cannot hold; overrides what the raster says.
     """
     root = ElementTree.parse(path).getroot() if path.exists() else Element("PAMDataset")
     if lost is not None:
         _add_georeference(root, lost)
-    band = SubElement(root, "PAMRasterBand", band="1")
-    _add_names(band, classes)
-    _add_table(band, classes)
+    if classes is not None:
+        band = SubElement(root, "PAMRasterBand", band="1")
+        _add_names(band, classes)
+        _add_table(band, classes)
     ElementTree.indent(root)
     path.write_bytes(ElementTree.tostring(root, encoding="utf-8") + b"\n")
 

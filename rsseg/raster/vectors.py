@@ -7,16 +7,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import rasterio.features
-import shapely
 from numpy.typing import NDArray
-from rasterio.transform import Affine
 
 from rsseg.classes import IGNORE_INDEX
 from rsseg.errors import LabelError, OptionError
-from rsseg.raster.env import georeference_optional
+from rsseg.raster.area import Area, open_area
 from rsseg.raster.grid import Grid
-from rsseg.raster.polygons import PolygonLayer, crs_notes, polygons_on_grid, read_polygons
+from rsseg.raster.polygons import PolygonLayer, Shapes, crs_notes, misses, polygons_on_grid, read_polygons
 from rsseg.tiling import Window
 
 _SUFFIXES = frozenset(
@@ -45,7 +42,8 @@ def is_vector_file(path: Path) -> bool:
 class LabelVector:
     """Polygons as a label source. Made by `open_label_vector`; `read` may be called from any thread.
 
-    A pixel belongs to a polygon that holds its centre; later polygons paint over earlier ones.
+    A pixel belongs to a polygon that holds its centre, or to any that touches it where that was asked for; later
+    polygons paint over earlier ones.
 
     Attributes:
         path: the file.
@@ -59,15 +57,15 @@ class LabelVector:
         path: str,
         *,
         grid: Grid,
-        shapes: _Shapes,
-        aoi: _Shapes | None,
+        shapes: Shapes,
+        aoi: Area | None,
         unlabelled: int,
         notes: tuple[str, ...],
     ) -> None:
         self.path = path
         self.grid = grid
         self.notes = notes
-        self.extent = grid.window if aoi is None else aoi.extent(grid)
+        self.extent = grid.window if aoi is None else aoi.extent
         self._shapes = shapes
         self._aoi = aoi
         self._unlabelled = unlabelled
@@ -89,48 +87,9 @@ class LabelVector:
             return labels
         painted = self._shapes.paint(inside, background=self._unlabelled)
         if self._aoi is not None:
-            painted[self._aoi.paint(inside, background=0) == 0] = IGNORE_INDEX
+            painted[~self._aoi.inside(inside)] = IGNORE_INDEX
         labels[inside.slices(window)] = painted
         return labels
-
-
-class _Shapes:
-    """Polygons in pixel coordinates (x = columns, y = rows), in the order of painting, with their class ids."""
-
-    def __init__(self, polygons: NDArray[Any], ids: NDArray[np.uint8]) -> None:
-        self._polygons = polygons
-        self._ids = ids
-        self._tree = shapely.STRtree(polygons)
-
-    def extent(self, grid: Grid) -> Window:
-        """The smallest window of the raster around all polygons; without pixels if none meets it."""
-        left, top, right, bottom = shapely.total_bounds(self._polygons)
-        cols = range(max(int(np.floor(left)), 0), min(int(np.ceil(right)), grid.width))
-        rows = range(max(int(np.floor(top)), 0), min(int(np.ceil(bottom)), grid.height))
-        return Window.of(cols, rows)
-
-    def meets(self, window: Window) -> bool:
-        return bool(len(self._near(window)))
-
-    def paint(self, window: Window, *, background: int) -> NDArray[np.uint8]:
-        near = self._near(window)
-        if not len(near):
-            return np.full((window.height, window.width), background, dtype=np.uint8)
-        # rasterio silences its own warning here in a way that is not safe in threads; this takes turns.
-        with georeference_optional():
-            painted: NDArray[np.uint8] = rasterio.features.rasterize(
-                zip(self._polygons[near], self._ids[near].tolist(), strict=True),
-                out_shape=(window.height, window.width),
-                fill=background,
-                transform=Affine.translation(window.col_off, window.row_off),
-                dtype="uint8",
-            )
-        return painted
-
-    def _near(self, window: Window) -> NDArray[np.intp]:
-        """Which polygons may touch a window, in the order of painting."""
-        box = shapely.box(window.cols.start, window.rows.start, window.cols.stop, window.rows.stop)
-        return np.sort(self._tree.query(box, predicate="intersects"))
 
 
 def open_label_vector(
@@ -144,6 +103,7 @@ def open_label_vector(
     unlabelled: int | None = None,
     aoi: str | Path | None = None,
     layer: str | None = None,
+    all_touched: bool = False,
 ) -> LabelVector:
     """Read polygons and bring them onto a grid as labels.
 
@@ -157,6 +117,7 @@ def open_label_vector(
         unlabelled: the class of pixels in no polygon; None for 255.
         aoi: polygons outside of which pixels are 255.
         layer: the layer, where the file has several.
+        all_touched: whether a polygon has all pixels that it touches, and not only those whose centre it holds.
 
     Raises:
         OptionError: neither or both of `class_id` and `attribute`, or ids outside 0 to 255.
@@ -167,15 +128,15 @@ def open_label_vector(
     features = read_polygons(str(path), layer=layer, attribute=attribute)
     ids = _class_ids(features, class_id=class_id, attribute=attribute, values=values)
     order = _painting_order(features, values if ranked else None)
-    shapes = _Shapes(polygons_on_grid(features, grid)[order], ids[order])
-    area, notes = None, features.notes + crs_notes(features, grid)
-    if aoi is not None:
-        outline = read_polygons(str(aoi), layer=None, attribute=None)
-        area = _Shapes(polygons_on_grid(outline, grid), np.ones(len(outline.polygons), dtype=np.uint8))
-        notes += outline.notes + crs_notes(outline, grid)
-        _check_meets(str(aoi), area, grid.window, "the raster")
-    where = grid.window if area is None else area.extent(grid)
-    _check_meets(str(path), shapes, where, "the raster" if area is None else "the area of interest")
+    shapes = Shapes(polygons_on_grid(features, grid)[order], ids[order], all_touched=all_touched)
+    notes = features.notes + crs_notes(features, grid)
+    area = None if aoi is None else open_area(aoi, grid=grid)
+    # An area without polygons is labelled all the same where pixels in no polygon have a class.
+    needed = area if unlabelled is None else None
+    if not shapes.meets(grid.window if needed is None else needed.extent):
+        raise misses(str(path), "the raster" if needed is None else "the area of interest")
+    if area is not None:
+        notes += area.notes
     fill = IGNORE_INDEX if unlabelled is None else unlabelled
     return LabelVector(str(path), grid=grid, shapes=shapes, aoi=area, unlabelled=fill, notes=notes)
 
@@ -226,8 +187,3 @@ def _painting_order(layer: PolygonLayer, ranks: Mapping[str, int] | None) -> NDA
         return np.arange(len(layer.polygons))
     place = {value: number for number, value in enumerate(ranks)}
     return np.argsort([place[_as_text(value)] for value in layer.attribute], kind="stable")
-
-
-def _check_meets(path: str, shapes: _Shapes, window: Window, what: str) -> None:
-    if not shapes.meets(window):
-        raise LabelError(f"{path}: none of its polygons meets {what}", hint="check the CRS of both files")

@@ -29,7 +29,7 @@ def with_names(path: Path, *names: str) -> Path:
 def test_what_the_writer_writes_is_read_back(tmp_path: Path) -> None:
     classes = ClassTable((*THREE.classes, ClassInfo(3, "Straße & <Weg>", "#0A0B0C")))
     with ClassMapWriter(tmp_path / "map.tif", grid=Grid(4, 4), classes=classes) as writer:
-        writer.write_block(Grid(4, 4).window, PIXELS[0])
+        writer.write_block(Grid(4, 4).window, {"classes": PIXELS[:1]})
         writer.finish()
 
     assert read_categories(tmp_path / "map.tif") == classes

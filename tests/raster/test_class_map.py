@@ -47,7 +47,7 @@ def write_map(
     grid = grid or Grid(data.shape[1], data.shape[0], GRID.transform, GRID.crs)
     with ClassMapWriter(path, grid=grid, classes=CLASSES, **options) as writer:
         for window in plan_blocks(grid.width, grid.height, block=512):
-            writer.write_block(window, data[window.slices()])
+            writer.write_block(window, {"classes": data[None][:, *window.slices()]})
         writer.finish()
     return path
 
@@ -103,7 +103,7 @@ def test_class_names_and_their_table_are_in_the_sidecar(tmp_path: Path) -> None:
 def test_blocks_that_are_not_written_are_nodata(tmp_path: Path) -> None:
     grid = Grid(1030, 530)
     with ClassMapWriter(tmp_path / "map.tif", grid=grid, classes=CLASSES) as writer:
-        writer.write_block(Window(512, 0, 512, 512), np.ones((512, 512), dtype=np.uint8))
+        writer.write_block(Window(512, 0, 512, 512), {"classes": np.ones((1, 512, 512), dtype=np.uint8)})
         writer.finish()
 
     with open_label_raster(tmp_path / "map.tif") as labels:
@@ -123,7 +123,7 @@ def test_order_place_and_name_do_not_change_a_byte(tmp_path: Path) -> None:
     random.Random(3).shuffle(blocks)
     with ClassMapWriter(other, grid=grid, classes=CLASSES) as writer:
         for window in blocks:
-            writer.write_block(window, data[window.slices()])
+            writer.write_block(window, {"classes": data[None][:, *window.slices()]})
         writer.finish()
 
     assert one.read_bytes() == other.read_bytes()
@@ -189,7 +189,7 @@ def test_any_georeference_is_carried_over_exactly(tmp_path: Path, grid: Grid) ->
 def test_leaving_without_finish_leaves_nothing(tmp_path: Path, failure: type[BaseException] | None) -> None:
     def run() -> None:
         with ClassMapWriter(tmp_path / "map.tif", grid=GRID, classes=CLASSES) as writer:
-            writer.write_block(GRID.window, np.ones((40, 48), dtype=np.uint8))
+            writer.write_block(GRID.window, {"classes": np.ones((1, 40, 48), dtype=np.uint8)})
             assert names_in(tmp_path) == ["map.tif.part"]
             if failure is not None:
                 raise failure
@@ -375,7 +375,10 @@ for limit in map(int, sys.argv[2:]):
         options = {"classes": ClassTable.unnamed(3)} if kind is ClassMapWriter else {"bands": 1}
         try:
             with kind(folder / "out.tif", grid=Grid(1024, 1024), **options) as writer:
-                write = writer.write_block if kind is ClassMapWriter else lambda w, d: writer.write(w, d[None])
+                if kind is ClassMapWriter:
+                    write = lambda w, d: writer.write_block(w, {"classes": d[None]})
+                else:
+                    write = lambda w, d: writer.write(w, d[None])
                 for window in blocks:
                     write(window, data)
                 writer.finish()
@@ -424,7 +427,7 @@ def test_only_whole_blocks_of_bytes_are_written(
         ClassMapWriter(tmp_path / "map.tif", grid=Grid(700, 600), classes=CLASSES) as writer,
         pytest.raises(ValueError, match="block"),
     ):
-        writer.write_block(window, np.zeros(shape, dtype=dtype))
+        writer.write_block(window, {"classes": np.zeros((1, *shape), dtype=dtype)})
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@ from __future__ import annotations
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 from rasterio.transform import from_origin
 
 from rsseg.errors import OptionError, RasterError
-from rsseg.raster import RasterSource, gdal_env, open_raster
+from rsseg.raster import RasterSource, gdal_env, handles, open_raster
 from rsseg.raster import reader as reader_module
 from rsseg.raster import swaths as swaths_module
 from rsseg.raster.env import georeference_optional
@@ -55,23 +57,28 @@ def test_pixels_outside_the_raster_are_zero_and_invalid(source: RasterSource) ->
     assert pixels.valid[2:, 2:].all()
 
 
-def test_threads_read_the_same_as_one_and_all_their_handles_are_closed(tmp_path: Path) -> None:
+def test_threads_read_the_same_as_one_with_a_handle_to_each_and_all_are_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = opened_handles(monkeypatch)
     path = write_tiff(tmp_path / "image.tif", noise(3, 64, 64), **UTM)
     barrier = threading.Barrier(4)
 
     def read(row: int) -> NDArray[np.uint8]:
-        barrier.wait()
+        with source._handles.use() as dataset:
+            barrier.wait()  # all read at the same time
+            barrier.wait()
+            assert dataset.count == 3
         return source.read(Window(0, row * 16, 64, 16)).data
 
     with open_raster(path) as source:
-        with ThreadPoolExecutor(4) as pool:
-            parts = list(pool.map(read, range(4)))
+        for _ in range(3):  # as many passes, each with threads of its own
+            with ThreadPoolExecutor(4) as pool:
+                parts = list(pool.map(read, range(4)))
         whole = source.read(source.grid.window).data
-        handles = list(source._handles._all)
 
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
-    assert len(handles) == 5
-    assert all(dataset.closed for dataset, _ in handles)
+    assert [dataset.closed for dataset in opened] == [True] * 4
     with pytest.raises(ValueError, match="is closed"):
         source.read(Window(0, 0, 1, 1))
 
@@ -272,15 +279,78 @@ def test_a_file_of_several_rasters_names_one_of_them(tmp_path: Path) -> None:
 
 def test_a_wrong_option_leaves_no_file_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_tiff(tmp_path / "image.tif", noise(), **UTM)
-    opened: list[rasterio.DatasetReader] = []
-    monkeypatch.setattr(
-        reader_module, "open_dataset", lambda p: opened.append(rasterio.open(p)) or opened[-1]
-    )
+    opened = opened_handles(monkeypatch)
 
     with pytest.raises(OptionError):
         open_raster(path, bands=[1, 2], channels=3)
 
     assert [dataset.closed for dataset in opened] == [True]
+
+
+def opened_handles(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """All handles that are opened from now on."""
+    opened: list[Any] = []
+    monkeypatch.setattr(handles, "open_dataset", lambda p: opened.append(rasterio.open(p)) or opened[-1])
+    return opened
+
+
+def test_closing_waits_for_what_is_being_read(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "image.tif", noise(1, 8, 8), **UTM)
+    source, reads, closes = open_raster(path), threading.Event(), threading.Event()
+
+    def read() -> bool:
+        with source._handles.use() as dataset:
+            reads.set()
+            closes.wait()
+            return bool(dataset.closed)
+
+    with ThreadPoolExecutor(2) as pool:
+        reading = pool.submit(read)
+        reads.wait()
+        closing = pool.submit(source.close)
+        while not source._handles._closed:
+            pass
+        assert not closing.done()
+        closes.set()
+        assert not reading.result()
+        closing.result()
+
+    with pytest.raises(ValueError, match="is closed"):
+        source.read(Window(0, 0, 1, 1))
+
+
+def test_alpha_of_another_type_decides_validity_and_not_the_type(tmp_path: Path) -> None:
+    colors = write_tiff(tmp_path / "rgb.tif", noise(3, 8, 8), **UTM)
+    values = np.full((1, 8, 8), 256, np.uint16)  # 0 if it were cut to 8 bits
+    values[0, 2:4] = 0
+    alpha = write_tiff(tmp_path / "a.tif", values, **UTM)
+    bands = [(colors, 1, "Byte", "Red"), (colors, 2, "Byte", "Green"), (colors, 3, "Byte", "Blue")]
+    text = "".join(
+        f'<VRTRasterBand dataType="{kind}" band="{number}"><ColorInterp>{color}</ColorInterp><SimpleSource>'
+        f"<SourceFilename>{file}</SourceFilename><SourceBand>{band}</SourceBand></SimpleSource></VRTRasterBand>"
+        for number, (file, band, kind, color) in enumerate([*bands, (alpha, 1, "UInt16", "Alpha")], start=1)
+    )
+    path = tmp_path / "rgba.vrt"
+    path.write_text(f'<VRTDataset rasterXSize="8" rasterYSize="8">{text}</VRTDataset>')
+
+    with open_raster(path) as source:
+        pixels = source.read(source.grid.window)
+
+    assert source.dtype == pixels.data.dtype == "uint8"
+    np.testing.assert_array_equal(pixels.data, noise(3, 8, 8))
+    assert pixels.valid.tolist() == [[row not in (2, 3)] * 8 for row in range(8)]
+
+
+@pytest.mark.parametrize(("interleave", "refused"), [("pixel", True), ("band", False)])
+def test_bands_that_are_stored_together_are_one_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interleave: str, refused: bool
+) -> None:
+    how = {"blockysize": 64, "compress": "deflate", "interleave": interleave}
+    path = write_tiff(tmp_path / "s.tif", noise(3, 64, 64), **how, **UTM)
+    monkeypatch.setattr(reader_module, "LARGEST_BLOCK_BYTES", 3 * 64 * 64 - 1)
+
+    with pytest.raises(RasterError, match="each decoded as a whole") if refused else nullcontext():
+        open_raster(path).close()
 
 
 def test_one_giant_strip_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

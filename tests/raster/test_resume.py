@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
+import rasterio.shutil
 from numpy.typing import NDArray
 
 from rsseg.classes import ClassTable
 from rsseg.errors import OptionError
 from rsseg.raster import ClassMapWriter, Grid
 from rsseg.raster import class_map as class_map_module
+from rsseg.raster import staging as staging_module
 from rsseg.tiling import plan_blocks
 
 GRID = Grid(1300, 1100)
@@ -33,17 +37,25 @@ def pixels() -> NDArray[np.uint8]:
 
 
 def write(
-    path: Path, *, blocks: int | None = None, run: dict[str, str] | None = RUN, resume: bool = True
+    path: Path,
+    *,
+    blocks: int | None = None,
+    run: dict[str, str] | None = RUN,
+    resume: bool = True,
+    overwrite: bool = False,
 ) -> int:
     """Write that many blocks of what is missing, and finish if that is all; gives how many were there before."""
-    options = {"grid": GRID, "classes": ClassTable.unnamed(3), "run": run, "resume": resume}
-    with ClassMapWriter(path, **options) as writer:  # type: ignore[arg-type]
+    classes = ClassTable.unnamed(3)
+    with ClassMapWriter(
+        path, grid=GRID, classes=classes, run=run, resume=resume, overwrite=overwrite
+    ) as writer:
         missing = [w for w in plan_blocks(1300, 1100, block=512) if not writer.done(w)]
         for window in missing[:blocks]:
-            writer.write_block(window, pixels()[window.slices()])
+            writer.write_block(window, {"classes": pixels()[None][:, *window.slices()]})
         if blocks is None:
             writer.finish()
-            assert writer.class_pixels.tolist() == np.bincount(pixels().ravel(), minlength=256).tolist()
+            assert writer.counts is not None
+            assert writer.counts.pixels == tuple(np.bincount(pixels().ravel())[:3])
         return writer.resumed_blocks
 
 
@@ -65,7 +77,7 @@ def test_a_run_that_was_left_while_encoding_goes_on(tmp_path: Path, monkeypatch:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(class_map_module, "encode_class_map", refuse)
+        patch.setattr(rasterio.shutil, "copy", refuse)
         with pytest.raises(KeyboardInterrupt):
             write(tmp_path / "map.tif")
 
@@ -98,20 +110,20 @@ KILLED = """
 import os, sys
 import numpy as np
 from pathlib import Path
-from rsseg.raster import class_map
+from rsseg.raster import block_file, class_map
 from tests.raster.test_resume import write
 
 class_map.COMMIT_S = -1.0
-writes, pwrite = int(sys.argv[2]), os.pwrite
+writes, write_all = int(sys.argv[2]), block_file._write_all
 
 def counted(*args):
     global writes
     writes -= 1
     if writes < 0:
         os.kill(os.getpid(), 9)
-    return pwrite(*args)
+    write_all(*args)
 
-os.pwrite = counted
+block_file._write_all = counted
 write(Path(sys.argv[1]))
 """
 
@@ -131,3 +143,142 @@ def test_a_killed_run_gives_the_same_bytes_in_the_end(tmp_path: Path, writes: in
     assert not (tmp_path / "map.tif").exists()
     assert write(tmp_path / "map.tif") == writes + (writes > 0)
     assert (tmp_path / "map.tif").read_bytes() == (tmp_path / "whole.tif").read_bytes()
+
+
+FILES = ["map.tif", "map.tif.aux.xml"]
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def interrupt_placing(monkeypatch: pytest.MonkeyPatch, name: str, *, after: bool) -> None:
+    """Let an interrupt come just before or after a file gets its place, once."""
+    real = Path.replace
+
+    def replace(path: Path, target: Path) -> Path:
+        if target.name != name:
+            return real(path, target)
+        monkeypatch.setattr(Path, "replace", real)
+        if after:
+            real(path, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", replace)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("whole") / "map.tif"
+    write(path)
+    return path
+
+
+@pytest.mark.parametrize("again", [{}, {"resume": False}, {"overwrite": True}], ids=str)
+@pytest.mark.parametrize("name", ["placing.json", "map.tif.aux.xml", "map.tif"])
+def test_a_run_that_was_left_while_files_were_put_in_place_goes_on(
+    tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, name: str, again: dict[str, bool]
+) -> None:
+    """Twice, so that what the first and the second one have put in place are both known."""
+    path = tmp_path / "map.tif"
+    for last in ("map.tif", name):
+        interrupt_placing(monkeypatch, last, after=False)
+        with pytest.raises(KeyboardInterrupt):
+            write(path)
+
+    assert not path.exists()
+    assert write(path, **again) == (0 if again.get("resume") is False else 9)  # type: ignore[arg-type]
+    assert path.read_bytes() == whole.read_bytes()
+    assert names_in(tmp_path) == FILES
+
+
+@pytest.mark.parametrize("name", ["placing.json", "map.tif.aux.xml", "map.tif"])
+def test_an_old_map_stays_whole_until_the_new_one_takes_its_place(
+    tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    path = tmp_path / "map.tif"
+    for file in FILES:
+        (tmp_path / file).write_bytes(b"old")
+    interrupt_placing(monkeypatch, name, after=False)
+
+    with pytest.raises(KeyboardInterrupt):
+        write(path, overwrite=True)
+
+    assert path.read_bytes() == b"old"
+    assert names_in(tmp_path) == [*FILES, "map.tif.part"]
+    with pytest.raises(OptionError, match="exists already"):
+        write(path)
+    assert write(path, overwrite=True) == 9
+    assert path.read_bytes() == whole.read_bytes()
+    assert names_in(tmp_path) == FILES
+
+
+@pytest.mark.parametrize("run", [None, RUN])
+def test_an_interrupt_after_the_last_renaming_leaves_the_map_and_nothing_else(
+    tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, run: dict[str, str] | None
+) -> None:
+    interrupt_placing(monkeypatch, "map.tif", after=True)
+
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "map.tif", run=run)
+
+    assert (tmp_path / "map.tif").read_bytes() == whole.read_bytes()
+    assert names_in(tmp_path) == FILES
+    with pytest.raises(OptionError, match="exists already"):
+        write(tmp_path / "map.tif", run=run)
+
+
+def test_a_run_without_a_name_takes_back_what_it_had_put_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_placing(monkeypatch, "map.tif", after=False)
+
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "map.tif", run=None)
+
+    assert names_in(tmp_path) == []
+
+
+def test_a_file_of_others_at_the_place_of_one_of_ours_is_not_taken_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_placing(monkeypatch, "map.tif", after=False)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "map.tif")
+    (tmp_path / "map.tif.aux.xml").write_text("mine")
+
+    with pytest.raises(OptionError, match=r"map\.tif\.aux\.xml: exists already"):
+        write(tmp_path / "map.tif")
+
+    assert (tmp_path / "map.tif.aux.xml").read_text() == "mine"
+
+
+def test_old_overviews_are_gone_before_the_new_map_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("map.tif", "map.tif.ovr"):
+        (tmp_path / name).write_bytes(b"old")
+    interrupt_placing(monkeypatch, "map.tif", after=True)
+
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "map.tif", overwrite=True)
+
+    assert names_in(tmp_path) == FILES
+
+
+def test_a_folder_that_another_run_removes_at_this_moment_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "map.tif", blocks=2)
+    real = staging_module._locked
+    part = tmp_path / "map.tif.part"
+
+    def locked(path: Path) -> IO[bytes] | None:
+        monkeypatch.setattr(staging_module, "_locked", real)
+        shutil.rmtree(part)
+        return real(path)
+
+    monkeypatch.setattr(staging_module, "_locked", locked)
+
+    assert write(tmp_path / "map.tif") == 0
+    assert names_in(tmp_path) == FILES

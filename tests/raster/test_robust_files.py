@@ -143,7 +143,7 @@ def write_map(path: Path, bands: Sequence[int] | None, output: Path) -> int:
         with ClassMapWriter(output, grid=source.grid, classes=ClassTable.unnamed(1)) as writer:
             for window in plan_blocks(source.grid.width, source.grid.height, block=512):
                 valid = source.read(window).valid
-                writer.write_block(window, np.where(valid, 0, 255).astype(np.uint8))
+                writer.write_block(window, {"classes": np.where(valid, 0, 255).astype(np.uint8)[None]})
                 invalid += int((~valid).sum())
             writer.finish()
         check_map(source, output, invalid)

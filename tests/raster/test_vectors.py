@@ -261,6 +261,15 @@ def test_an_area_of_interest_that_misses_is_explained(tmp_path: Path) -> None:
         open_label_vector(path, grid=GRID, class_id=1, aoi=beside)
 
 
+def test_an_area_without_polygons_has_the_class_of_what_lies_between_them(tmp_path: Path) -> None:
+    path = write_geojson(tmp_path / "v.geojson", [(box(3, 3, 5, 5), {})])
+    beside = write_geojson(tmp_path / "beside.geojson", [(box(20, 3, 5, 5), {})])
+
+    labels = open_label_vector(path, grid=GRID, class_id=1, aoi=beside, unlabelled=0)
+
+    assert painted(labels) == rectangle(0, 20, 3, 5, 5, elsewhere=255)
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -348,3 +357,32 @@ def test_an_image_whose_pixels_have_no_area_is_refused(tmp_path: Path) -> None:
 )
 def test_the_ending_says_whether_labels_are_polygons(name: str, *, expected: bool) -> None:
     assert is_vector_file(Path(name)) is expected
+
+
+def test_all_pixels_that_are_touched_can_be_taken(tmp_path: Path) -> None:
+    path = write_geojson(tmp_path / "v.geojson", [(box(4.6, 5.6, 3, 2), {})])
+
+    with open_label_vector(path, grid=GRID, class_id=2, all_touched=True) as labels:
+        assert painted(labels) == rectangle(2, 4, 5, 4, 3, elsewhere=255)
+    with open_label_vector(path, grid=GRID, class_id=2) as labels:
+        assert painted(labels) == rectangle(2, 5, 6, 3, 2, elsewhere=255)
+
+
+@given(windows)
+def test_touched_pixels_do_not_depend_on_the_window_either(touching: LabelVector, window: Window) -> None:
+    frame = GRID.window.expanded(70)
+
+    part = touching.read(window)
+
+    np.testing.assert_array_equal(part, touching.read(frame)[window.slices(frame)])
+
+
+@pytest.fixture(scope="module")
+def touching(tmp_path_factory: pytest.TempPathFactory) -> LabelVector:
+    rng = np.random.default_rng(6)
+    circles = [
+        (shapely.Point(1000 + x, 2000 - y).buffer(r), {})
+        for x, y, r in zip(rng.uniform(0, 40, 9), rng.uniform(0, 30, 9), rng.uniform(1, 4, 9), strict=True)
+    ]
+    path = write_geojson(tmp_path_factory.mktemp("touching") / "v.geojson", circles)
+    return open_label_vector(path, grid=GRID, class_id=1, all_touched=True)
