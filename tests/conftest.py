@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
+
+from rsseg.prediction import precision
 
 # How long a test takes says more about the machine than about the code.
 settings.register_profile("rsseg", deadline=None)
@@ -25,6 +30,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def record(request: pytest.FixtureRequest) -> bool:
     """Whether to re-record."""
     return bool(request.config.getoption("--record"))
+
+
+@pytest.fixture(autouse=True)
+def _no_native_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `--precision auto` means in a test shall not depend on the processor."""
+    monkeypatch.setattr(precision, "_CPUINFO", Path(os.devnull))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import from_origin
+from torch import nn
 
 from rsseg.classes import ClassInfo, ClassTable
 from rsseg.preprocess import Scaling
-from rsseg.weights import WeightCard, init_weights, save_weights
+from rsseg.weights import WeightCard, Weights, init_weights, load_weights, save_weights
 
 UTM = {"crs": "EPSG:32645", "transform": from_origin(350_000, 3_060_000, 0.15, 0.15)}
 THREE = ClassTable(
@@ -64,6 +66,23 @@ def write_sparse_raster(path: Path, *, width: int, height: int) -> Path:
         **UTM,
     ):
         return path
+
+
+def let_attention_count(network: nn.Module) -> None:
+    """Set the scales of attention to 0.5 instead of the initial 0."""
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name.endswith("scale"):
+                parameter.fill_(0.5)
+
+
+def attending_weights(path: Path, card: WeightCard) -> Weights:
+    """Weights of a MAResU-Net whose attention counts, as another card describes them."""
+    card = replace(card, architecture="maresunet", encoder="resnet18")
+    network = init_weights(card, seed=3)
+    let_attention_count(network)
+    save_weights(path, network, card)
+    return load_weights(str(path))
 
 
 def write_argmax_weights(

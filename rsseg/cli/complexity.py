@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +29,6 @@ class SideList(click.ParamType[tuple[int, ...]]):
             return () if value == "none" else tuple(int(part) for part in str(value).split(","))
         except ValueError:
             self.fail(f"{value!r} is neither a list of sides such as 64,128,256 nor none", param, ctx)
-
-
-class ByteSize(click.ParamType[int]):
-    """`4GB`, `500MB` or a number of bytes; prefixes are powers of a thousand."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read number and unit."""
-        match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kMGT]?)B?", str(value))
-        if match is None:
-            self.fail(f"{value!r} is not of the form 4GB or 500MB", param, ctx)
-        return int(float(match[1]) * 1000 ** " kMGT".index(match[2] or " "))
 
 
 @click.command(short_help="Compare what attention and networks cost.")
@@ -96,7 +82,7 @@ class ByteSize(click.ParamType[int]):
 )
 @click.option(
     "--max-memory",
-    type=ByteSize(),
+    type=opt.ByteSize(),
     metavar="4GB",
     help="Memory for measurements; what may need more is left out. [default: most of what is free]",
 )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
 
 import click
 
+from rsseg.cli.signals import check_interrupted
 from rsseg.log import logger
 
 
@@ -20,17 +22,50 @@ def emit_json(value: Any) -> None:
 
 
 def say(text: str, *, quiet: bool = False) -> None:
-    """Tell a person something, on standard error."""
-    if not quiet:
+    """Tell a person something, on standard error; when nobody can hear it any more the work still goes on."""
+    if quiet:
+        return
+    try:
         click.echo(text, err=True)
+    except OSError:
+        silence(sys.stderr)
+
+
+def silence(stream: TextIO) -> None:
+    """Let a standard stream that takes nothing any more lead nowhere, so that Python does not stumble over it later."""
+    with suppress(OSError, ValueError):  # a stream without a descriptor
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def open_closed_streams() -> None:
+    """Let standard streams that came closed lead nowhere.
+
+    The next file that is opened would get their number: then a library's message would be written into a map.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number is the one that is closed
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w"))
 
 
 def set_up_log(*, quiet: bool, verbose: bool) -> None:
     """Let the library's log reach standard error: warnings always, details with `--verbose`."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler(sys.stderr)
     handler.setFormatter(_Formatter())
     logger.handlers[:] = [handler]
     logger.setLevel(logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO)
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Stop talking when nobody can hear it any more."""
+        if isinstance(sys.exc_info()[1], OSError):
+            silence(self.stream)
+        else:
+            super().handleError(record)
 
 
 class _Formatter(logging.Formatter):
@@ -44,7 +79,7 @@ class _Formatter(logging.Formatter):
 def progress_bar(
     label: str, *, quiet: bool, unit: str = "%", total: float = 100
 ) -> Iterator[Callable[[float], None]]:
-    """Show a bar on a terminal; the callback takes the share done, from 0 to 1.
+    """Show a bar on a terminal; the callback takes the share done, from 0 to 1, and raises interrupts that got lost.
 
     Args:
         label: what is being done.
@@ -53,7 +88,7 @@ def progress_bar(
         total: how much there is of it.
     """
     if quiet or not sys.stderr.isatty():
-        yield lambda _share: None
+        yield lambda _share: check_interrupted()
         return
     from tqdm import tqdm
 
@@ -61,6 +96,7 @@ def progress_bar(
     with tqdm(total=total, desc=label, unit=unit, bar_format=layout, file=sys.stderr) as bar:
 
         def advance(share: float) -> None:
+            check_interrupted()
             bar.update(share * total - bar.n)
 
         yield advance

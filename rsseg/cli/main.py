@@ -10,16 +10,19 @@ import importlib
 import os
 import signal
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
+from rsseg.cli.console import open_closed_streams, say, silence
+from rsseg.cli.signals import listen, was_interrupted
 from rsseg.errors import ResourceError, RssegError
 from rsseg.log import logger
 from rsseg.version import __version__
 
 COMMANDS = {
     "predict": "Segment rasters into class maps.",
+    "data": "List published data sets, split data of your own.",
     "train": "Train a network on labelled imagery.",
     "evaluate": "Compare class maps with labels.",
     "weights": "List, show, verify and make weights.",
@@ -31,6 +34,9 @@ COMMANDS = {
 """Name and one line of help; the code is `rsseg.cli.<name>.<name>`."""
 
 INTERRUPTED = 130
+
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+"""What a standard output that takes nothing says; our files turn these into errors of their own."""
 
 
 class LazyGroup(click.Group):
@@ -60,22 +66,33 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except RssegError as err:
             logger.debug("reported error", exc_info=True)
-            click.echo(f"Error: {err}", err=True)
-            if err.hint:
-                click.echo(f"Hint: {err.hint}", err=True)
+            if was_interrupted():  # the error is what a library made of it
+                _end_interrupted(ctx)
+            say(f"Error: {err}" + (f"\nHint: {err.hint}" if err.hint else ""))
             ctx.exit(err.exit_code)
+        except MemoryError:
+            logger.debug("memory is used up", exc_info=True)
+            say(
+                "Error: there is not enough memory\nHint: choose smaller tiles or batches, or end other programs"
+            )
+            ctx.exit(ResourceError.exit_code)
         except BrokenPipeError:
             # Whoever read our results has gone: leave quietly, and keep Python from complaining at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            silence(sys.stdout)
             ctx.exit(128 + signal.SIGPIPE)
         except OSError as err:
-            if err.errno != errno.ENOSPC:
+            if err.errno not in _UNWRITABLE or err.filename is not None:
                 raise
-            click.echo("Error: standard output cannot be written to (no space left)", err=True)
+            silence(sys.stdout)
+            say(f"Error: standard output cannot be written to ({err.strerror})")
             ctx.exit(ResourceError.exit_code)
         except KeyboardInterrupt:
-            click.echo("Interrupted: nothing half-written is left behind.", err=True)
-            ctx.exit(INTERRUPTED)
+            _end_interrupted(ctx)
+
+
+def _end_interrupted(ctx: click.Context) -> NoReturn:
+    say("Interrupted: no output is half-written.")
+    ctx.exit(INTERRUPTED)
 
 
 def _name_variables(command: click.Command, prefix: str) -> None:
@@ -110,9 +127,7 @@ def main() -> None:
     Results go to standard output, talk to standard error. Every option of a command can also come from a variable:
     RSSEG_PREDICT_TILE=1024 stands for `rsseg predict --tile 1024`.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
-
-
-def _interrupt(_signum: int, _frame: object) -> None:
-    """Let SIGTERM end a run as cleanly as Ctrl-C does."""
-    raise KeyboardInterrupt
+    open_closed_streams()
+    # Threads of torch wait for one another by spinning, which on a busy machine takes the time of those waited for.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    listen()

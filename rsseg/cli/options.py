@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,7 +10,7 @@ import click
 from rsseg.cli.console import set_up_log
 
 if TYPE_CHECKING:
-    from rsseg.preprocess import Stretch
+    from rsseg.prediction.options import Threshold
 
 
 class BandList(click.ParamType[tuple[int, ...]]):
@@ -45,22 +46,87 @@ class Nodata(click.ParamType[float | str]):
             self.fail(f"{value!r} is neither a number nor none", param, ctx)
 
 
-class Range(click.ParamType["Stretch"]):
-    """`MIN,MAX`: two numbers."""
+class Range(click.ParamType[Any]):
+    """`MIN,MAX`: two numbers; `pLOW-HIGH`: two percentiles."""
 
     name = "range"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Stretch:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Read the two numbers."""
-        from rsseg.preprocess import Stretch
+        from rsseg.preprocess import Percentiles, Stretch
 
-        if isinstance(value, Stretch):
+        if isinstance(value, Stretch | Percentiles):
+            return value
+        text = str(value)
+        kind, numbers = (Percentiles, text[1:].split("-")) if text[:1] == "p" else (Stretch, text.split(","))
+        try:
+            low, high = map(float, numbers)
+        except ValueError:
+            self.fail(
+                f"{value!r} is neither MIN,MAX, such as 0,4095, nor pLOW-HIGH, such as p2-98", param, ctx
+            )
+        return kind(low, high)
+
+
+class SizeOrAuto(click.ParamType["int | str"]):
+    """A number of pixels or tiles, or `auto`, which is None."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the number; `auto` stays a word until the callback, since click takes None for a missing value."""
+        if value == "auto":
             return value
         try:
-            low, high = (float(part) for part in str(value).split(","))
+            return int(value)
         except ValueError:
-            self.fail(f"{value!r} is not of the form MIN,MAX, such as 0,4095", param, ctx)
-        return Stretch(low, high)
+            self.fail(f"{value!r} is neither a whole number nor auto", param, ctx)
+
+
+class GroundSize(click.ParamType["float | str"]):
+    """Metres, `auto` or `native`."""
+
+    name = "metres"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        """Read the number."""
+        if value in ("auto", "native"):
+            return str(value)
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number of metres nor auto or native", param, ctx)
+
+
+class ClassThreshold(click.ParamType["Threshold"]):
+    """`CLASS=P`: a class and a probability."""
+
+    name = "threshold"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Threshold:
+        """Read both."""
+        from rsseg.prediction.options import Threshold
+
+        if isinstance(value, Threshold):
+            return value
+        name, equals, number = str(value).rpartition("=")
+        try:
+            return Threshold(name, float(number if name and equals else ""))
+        except ValueError:
+            self.fail(f"{value!r} is not of the form CLASS=P, such as building=0.4", param, ctx)
+
+
+class ByteSize(click.ParamType[int]):
+    """`4GB`, `500MB` or a number of bytes; prefixes are powers of a thousand."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read number and unit."""
+        match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kMGT]?)B?", str(value))
+        if match is None:
+            self.fail(f"{value!r} is not of the form 4GB or 500MB", param, ctx)
+        return int(float(match[1]) * 1000 ** " kMGT".index(match[2] or " "))
 
 
 def _set_log(ctx: click.Context, param: click.Parameter, value: bool) -> bool:  # noqa: FBT001 - click's signature
@@ -68,6 +134,10 @@ def _set_log(ctx: click.Context, param: click.Parameter, value: bool) -> bool:  
     chosen[str(param.name)] = value
     set_up_log(**chosen)
     return value
+
+
+def _auto(_ctx: click.Context, _param: click.Parameter, value: Any) -> Any:
+    return None if value == "auto" else value
 
 
 def _none(_ctx: click.Context, _param: click.Parameter, value: Any) -> Any:
@@ -93,7 +163,7 @@ precision = click.option(
     type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
     default="auto",
     show_default=True,
-    help="Number format of the network; auto: half precision on a GPU, fp32 on a CPU.",
+    help="Number format of the network; auto: half precision where the device has it, else fp32.",
 )
 seed = click.option(
     "--seed",
@@ -109,18 +179,26 @@ weights = click.option(
 )
 tile = click.option(
     "--tile",
-    type=int,
-    metavar="N",
-    help="Side of what the network reads, in pixels. [default: the weights' card]",
+    type=SizeOrAuto(),
+    callback=_auto,
+    metavar="N|auto",
+    help="Side of what the network reads, in pixels; auto: the weights' card, or with"
+    " --context raster what memory allows.  [default: auto]",
 )
 halo = click.option(
     "--halo",
-    type=int,
-    metavar="N",
-    help="Margin it reads around what it decides. [default: the weights' card]",
+    type=SizeOrAuto(),
+    callback=_auto,
+    metavar="N|auto",
+    help="Margin it reads around what it decides; auto: the weights' card, at most a quarter of --tile; 128 with larger"
+    " tiles under --context raster.  [default: auto]",
 )
 batch_size = click.option(
-    "--batch-size", type=int, metavar="N", help="Tiles in a forward pass. [default: 1 on a CPU, 8 on a GPU]"
+    "--batch-size",
+    type=SizeOrAuto(),
+    callback=_auto,
+    metavar="N|auto",
+    help="Tiles in a forward pass.  [default: 1 on a CPU, 8 on a GPU]",
 )
 bands = click.option(
     "--bands",
@@ -141,6 +219,7 @@ scale = click.option(
     "--scale",
     "stretch",
     type=Range(),
-    metavar="MIN,MAX",
-    help="Black and white of 16-bit or float imagery, for weights trained on 8 bits.",
+    metavar="MIN,MAX|pLOW-HIGH",
+    help="Black and white of 16-bit or float imagery, as values or as percentiles of the raster, for weights trained on"
+    " 8 bits.",
 )

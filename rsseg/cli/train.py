@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from rsseg.cli import options as opt
 from rsseg.cli.console import emit_json, progress_bar, say
+from rsseg.cli.train_check import run_check
 from rsseg.errors import OptionError
 from rsseg.training.options import LOSSES, TrainOptions
 
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run that was stopped."
+)
+@click.option(
+    "--preset",
+    metavar="NAME",
+    help="DATA is a published data set as it was handed out; `rsseg data presets` lists them.",
+)
+@click.option(
+    "--check", is_flag=True, help="Only report what training would see; exit code 3 where it would fail."
 )
 @click.option("--model", metavar="NAME", help="Network. [default: maresunet]")
 @click.option("--encoder", metavar="NAME", help="Its encoder. [default: resnet18 for maresunet]")
@@ -76,6 +85,7 @@ def train(
     *,
     run: Path | None,
     resume: Path | None,
+    check: bool,
     device: str,
     threads: int | None,
     readers: int,
@@ -86,8 +96,9 @@ def train(
 ) -> None:
     """Train a network on DATA and leave its best weights in RUN/best.safetensors, ready for `rsseg predict`.
 
-    DATA is a folder of labelled tiles (images/, labels/, classes.json, optional split.json) or a manifest.toml
-    of rasters with label rasters or label vectors. The path of the weights is printed on standard output.
+    DATA is a folder of labelled tiles (images/, labels/, classes.json, optional split.json), a manifest.toml
+    of rasters with label rasters or label vectors, or with --preset a published data set. The path of the weights is
+    printed on standard output.
 
     \b
     Examples:
@@ -95,7 +106,13 @@ def train(
       rsseg train town.toml -o runs/town --encoder resnet34 --epochs 50
       rsseg train tiles/ -o runs/abcnet --model abcnet --pretrained imagenet --loss ohem
       rsseg train --resume runs/town
+      rsseg train --check tiles/
+      rsseg train --preset vaihingen Vaihingen/ -o runs/vaihingen
     """
+    if check:
+        chosen = {"preset": recipe["preset"], "window": recipe["window"]}
+        run_check(data, **chosen, readers=readers, as_json=as_json, quiet=quiet)
+        return
     _check_usage(data, run, resume, recipe)
     options = TrainOptions(**{name: value for name, value in recipe.items() if value is not None})
 

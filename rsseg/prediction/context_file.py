@@ -16,18 +16,18 @@ from safetensors import SafetensorError, safe_open
 
 from rsseg.errors import WeightsError
 from rsseg.files import write_file
+from rsseg.prediction.inputs import Imagery
 from rsseg.prediction.options import PredictOptions
-from rsseg.raster import RasterSource
 from rsseg.weights import WeightCard
 
 if TYPE_CHECKING:
-    from rsseg.prediction.contexts import Contexts
+    from rsseg.prediction.contexts import ViewContexts
 
 Run = Mapping[str, Any]
 """What a context depends on besides the pixels, by name, as JSON values."""
 
 CONTEXT_KEY = "rsseg_context"
-CONTEXT_FORMAT = 1
+CONTEXT_FORMAT = 2
 
 _SAME_GSD = 0.05
 """Two sheets of one series differ by less, even where their scale changes with latitude."""
@@ -35,22 +35,20 @@ _SAME_GSD = 0.05
 
 def describe_weights(card: WeightCard, options: PredictOptions, *, weights_sha256: str) -> Run:
     """The part of a `Run` that is known before the raster is open."""
-    stretch = options.stretch
     return {
         "architecture": card.architecture,
         "weights": weights_sha256,
         "scaling": card.scaling.to_dict(),
-        "nodata": str(options.nodata).lower(),
-        "scale": None if stretch is None else [stretch.minimum, stretch.maximum],
+        "views": options.tta,
     }
 
 
-def describe_pixels(source: RasterSource, *, precision: str) -> Run:
+def describe_pixels(imagery: Imagery, *, precision: str) -> Run:
     """The rest of a `Run`."""
-    return {"bands": list(source.bands), "gsd": source.grid.gsd_m, "precision": precision}
+    return {**imagery.described(), "gsd": imagery.source.grid.gsd_m, "precision": precision}
 
 
-def save_contexts(path: Path, contexts: Contexts, run: Run, *, share: float) -> None:
+def save_contexts(path: Path, contexts: ViewContexts, run: Run, *, share: float) -> None:
     """Write the sums of a raster; the file appears complete or not at all.
 
     Args:
@@ -92,7 +90,7 @@ def check_context_file(path: Path, run: Run) -> None:
         )
 
 
-def load_contexts(path: Path, like: Contexts) -> Contexts:
+def load_contexts(path: Path, like: ViewContexts) -> ViewContexts:
     """Load the sums of a file that `check_context_file` has let pass.
 
     Args:

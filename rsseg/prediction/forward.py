@@ -1,12 +1,11 @@
-"""The network's step of the pipeline: pixels in, class ids or sums for a context out, on one device.
+"""The network's step of the pipeline: pixels in, layers, probabilities or sums for a context out, on one device.
 
 Shapes: N tiles, C channels, H rows, W columns.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -14,13 +13,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rsseg.classes import NODATA_CLASS
-from rsseg.errors import OptionError, ResourceError
+from rsseg.errors import ResourceError
 from rsseg.models.network import Network
-from rsseg.prediction.contexts import Contexts, change_tensors
+from rsseg.prediction.contexts import Contexts, ViewContexts, change_tensors
+from rsseg.prediction.decide import DecisionRule, decide, probabilities
+from rsseg.prediction.precision import PRECISIONS
+from rsseg.prediction.prepare import pack_weights
+from rsseg.prediction.runtime_check import check_device
+from rsseg.prediction.views import View, views_of
 from rsseg.preprocess import Scaling
-
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+from rsseg.raster.layers import Layers
 
 
 class Forward:
@@ -31,45 +33,76 @@ class Forward:
         scaling: how pixels become its input.
         device: see `resolve_device`.
         precision: a key of `PRECISIONS`; below fp32 the network runs under autocast.
+        views: the views over which probabilities are averaged.
+        rule: how a pixel is decided, and what is told of it besides its class.
     """
 
     def __init__(
-        self, network: nn.Module, scaling: Scaling, *, device: torch.device, precision: str = "fp32"
+        self,
+        network: nn.Module,
+        scaling: Scaling,
+        *,
+        device: torch.device,
+        precision: str = "fp32",
+        views: Sequence[View] = views_of("none"),
+        rule: DecisionRule | None = None,
     ) -> None:
-        self._network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = pack_weights(network.eval().to(device))
         self._scaling = scaling
         self._device = device
         self._dtype = PRECISIONS[precision]
+        self._views = tuple(views)
+        self.rule = rule or DecisionRule()
 
     @property
     def device_type(self) -> str:
         """The kind of device it runs on, such as `cpu` or `cuda`."""
         return self._device.type
 
-    @torch.inference_mode()
     def __call__(
-        self, pixels: NDArray[np.generic], valid: NDArray[np.bool_], *, contexts: Contexts = ()
+        self, pixels: NDArray[np.generic], valid: NDArray[np.bool_], *, contexts: ViewContexts = ()
     ) -> NDArray[np.uint8]:
-        """Decide the class of every pixel of a batch.
+        """Decide the class of every pixel of a batch: (N, H, W), 255 where it is not valid; see `decide`."""
+        return self.decide(pixels, valid, wanted=valid, contexts=contexts)["classes"][:, 0]
+
+    @torch.inference_mode()
+    def decide(
+        self,
+        pixels: NDArray[np.generic],
+        valid: NDArray[np.bool_],
+        *,
+        wanted: NDArray[np.bool_],
+        contexts: ViewContexts = (),
+    ) -> Layers:
+        """Decide every pixel of a batch that is wanted.
 
         Args:
             pixels: (N, C, H, W), in the raster's own type.
-            valid: (N, H, W), True where the pixel counts.
+            valid: (N, H, W), True where the network sees the pixel.
+            wanted: (N, H, W), True where it is to be decided.
             contexts: what attention needs from everywhere, held by `hold`; without, every tile attends to itself.
 
         Returns:
-            Class ids (N, H, W), 255 where a pixel is not valid.
+            The layers of the rule, (N, bands, H, W) each, 255 where a pixel is not wanted.
 
         Raises:
             ResourceError: the device's memory does not hold the batch.
         """
-        with self._batch(pixels, valid) as (scaled, on_device):
-            with self._autocast():
-                logits = self._network(scaled, contexts) if contexts else self._network(scaled)
-            # Classes last: argmax over the fastest dimension is several times quicker on a CPU.
-            classes = logits.permute(0, 2, 3, 1).argmax(-1).to(torch.uint8)
-            decided: NDArray[np.uint8] = classes.masked_fill_(~on_device, NODATA_CLASS).cpu().numpy()
-        return decided
+        with self._batch(pixels, valid) as (scaled, _):
+            scores, averaged = self._scores(scaled, contexts)
+            chosen = self._on_device(wanted)
+            layers = decide(scores, chosen, self.rule, are_probabilities=averaged)
+            return {name: layer.cpu().numpy() for name, layer in layers.items()}
+
+    @torch.inference_mode()
+    def probabilities(
+        self, pixels: NDArray[np.generic], valid: NDArray[np.bool_], *, contexts: ViewContexts = ()
+    ) -> NDArray[np.float32]:
+        """The probability of every class, float32 (N, K, H, W), whether a pixel is valid or not; see `decide`."""
+        with self._batch(pixels, valid) as (scaled, _):
+            scores, averaged = self._scores(scaled, contexts)
+            found: NDArray[np.float32] = (scores if averaged else probabilities(scores)).cpu().numpy()
+        return found
 
     @torch.inference_mode()
     def summarise(
@@ -78,9 +111,9 @@ class Forward:
         valid: NDArray[np.bool_],
         *,
         counted: NDArray[np.bool_],
-        known: Contexts = (),
-    ) -> Contexts:
-        """Take the sums of the next pass over the counted pixels of a batch.
+        known: ViewContexts = (),
+    ) -> ViewContexts:
+        """Take the sums of the next pass over the counted pixels of a batch, for each view.
 
         Args:
             pixels: (N, C, H, W), in the raster's own type.
@@ -94,13 +127,14 @@ class Forward:
         Raises:
             ResourceError: the device's memory does not hold the batch.
         """
-        assert isinstance(self._network, Network)
         with self._batch(pixels, valid) as (scaled, _):
-            with self._autocast():
-                sums = self._network.summarise(scaled, torch.from_numpy(counted).to(self._device), known)
-            return tuple(context.over_samples() for context in sums)
+            held = self._on_device(counted)
+            return tuple(
+                self._summarise(view.apply(scaled), view.apply(held), earlier)
+                for view, earlier in self._each_view(known)
+            )
 
-    def sums_of_nothing(self, known: Contexts = ()) -> Contexts:
+    def sums_of_nothing(self, known: ViewContexts = ()) -> ViewContexts:
         """The sums that the pass after those of `known` begins with, which tell the shapes of its contexts as well."""
         assert isinstance(self._network, Network)
         side, channels = self._network.stride, self._scaling.channels
@@ -108,11 +142,38 @@ class Forward:
         pixels = np.zeros((1, channels, side, side), dtype=np.uint8)
         return self.summarise(pixels, nothing, counted=nothing, known=self.hold(known))
 
-    def hold(self, contexts: Contexts) -> Contexts:
+    def hold(self, contexts: ViewContexts) -> ViewContexts:
         """Bring sums to the device, in the type in which attention computes with them."""
         return change_tensors(
             contexts, lambda _, t: t.to(self._device, torch.float32 if t.is_floating_point() else None)
         )
+
+    def _scores(self, scaled: Tensor, contexts: ViewContexts) -> tuple[Tensor, bool]:
+        """Logits of the only view, or the average of the probabilities of all; and whether it is the latter."""
+        if len(self._views) == 1:
+            return self._logits(scaled, *(contexts or [()])), False
+        seen = (
+            view.undo(probabilities(self._logits(view.apply(scaled), context)))
+            for view, context in self._each_view(contexts)
+        )
+        total = next(seen)
+        for one in seen:
+            total = total + one
+        return total / len(self._views), True
+
+    def _each_view(self, contexts: ViewContexts) -> Iterator[tuple[View, Contexts]]:
+        return zip(self._views, contexts or [()] * len(self._views), strict=True)
+
+    def _logits(self, scaled: Tensor, contexts: Contexts) -> Tensor:
+        with self._autocast():
+            logits: Tensor = self._network(scaled, contexts) if contexts else self._network(scaled)
+        return logits
+
+    def _summarise(self, scaled: Tensor, counted: Tensor, known: Contexts) -> Contexts:
+        assert isinstance(self._network, Network)
+        with self._autocast():
+            sums = self._network.summarise(scaled, counted, known)
+        return tuple(context.over_samples() for context in sums)
 
     @contextmanager
     def _batch(
@@ -120,13 +181,28 @@ class Forward:
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """The scaled pixels of a batch and which of them are valid, on the device, whose memory may be short."""
         size = " x ".join(str(n) for n in pixels.shape)
-        with memory_errors(f"a batch of {size} values"):
-            on_device = torch.from_numpy(valid).to(self._device)
-            scaled = self._scaling.apply(torch.from_numpy(pixels).to(self._device), on_device)
-            yield scaled.contiguous(memory_format=torch.channels_last), on_device
+        with memory_errors(f"a batch of {size} values", hint=_smaller(*pixels.shape)):
+            on_device = self._on_device(valid)
+            yield self._scaling.apply(self._on_device(pixels), on_device), on_device
+
+    def _on_device(self, array: NDArray[np.generic]) -> Tensor:
+        """An array on the device; a GPU copies it while the processor goes on."""
+        host = torch.from_numpy(array)
+        return host.pin_memory().to(self._device, non_blocking=True) if self._device.type == "cuda" else host
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32)
+
+
+_OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "alloc_failed", "bad_alloc")
+
+
+def _smaller(tiles: int, _channels: int, height: int, width: int) -> str:
+    """What to choose after a batch for which there was no memory: first half the batch, then half the tile."""
+    if tiles > 1:
+        return f"choose --batch-size {tiles // 2}"
+    tile = max(max(height, width) // 2 // 32, 1) * 32
+    return f"choose --tile {tile}, with a --halo below {tile // 2}"
 
 
 @contextmanager
@@ -140,8 +216,8 @@ def memory_errors(what: str, *, hint: str = "choose a smaller --batch-size or --
         yield
     except (MemoryError, torch.OutOfMemoryError) as err:
         raise ResourceError(f"not enough memory for {what}", hint=hint) from err
-    except RuntimeError as err:
-        if "can't allocate memory" not in str(err):  # torch has no class of its own for this on a CPU
+    except RuntimeError as err:  # torch has no class of its own for this on a CPU, nor do CUDA's libraries
+        if not any(sign in str(err).lower() for sign in _OUT_OF_MEMORY):
             raise
         raise ResourceError(f"not enough memory for {what}", hint=hint) from err
 
@@ -153,10 +229,9 @@ def resolve_device(name: str) -> torch.device:
         OptionError: another name.
         ResourceError: the machine has no such device.
     """
+    check_device(name)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", name):
-        raise OptionError(f"device is {name!r}; expected auto, cpu, cuda or cuda:N")
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ResourceError(
@@ -164,20 +239,3 @@ def resolve_device(name: str) -> torch.device:
             hint="use --device cpu, or install a CUDA build of torch",
         )
     return device
-
-
-def resolve_precision(name: str, device: torch.device) -> str:
-    """What `auto` stands for: bf16 or fp16 on a GPU, whichever it has, and fp32 on a CPU.
-
-    Raises:
-        OptionError: an unknown name, or fp16 on a CPU.
-    """
-    if name == "auto":
-        if device.type == "cpu":
-            return "fp32"
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    if name not in PRECISIONS:
-        raise OptionError(f"precision is {name!r}; expected auto, {', '.join(PRECISIONS)}")
-    if name == "fp16" and device.type == "cpu":
-        raise OptionError("precision fp16 needs a GPU", hint="use --precision bf16 or fp32 on a CPU")
-    return name

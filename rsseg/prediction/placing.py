@@ -1,31 +1,49 @@
-"""The last steps of a tile, behind the network: what it keeps is counted, stitched and written."""
+"""Crop and place: the tile that keeps a pixel decides it. `blend.py` is the other way."""
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from rsseg.classes import NODATA_CLASS
+from rsseg.prediction.contexts import ViewContexts
+from rsseg.prediction.forward import Forward
+from rsseg.prediction.reading import TileReader
 from rsseg.prediction.stitch import Stitcher
 from rsseg.raster import ClassMapWriter
+from rsseg.raster.layers import Layers
 from rsseg.tiling import Tile
 
 
 @dataclass(frozen=True)
 class Decided:
-    """A tile with the classes (rows, cols) of all that was read; None where nothing to keep is valid."""
+    """A tile with the layers (bands, rows, cols) of all that was read; None where nothing to keep is wanted."""
 
     tile: Tile
-    classes: NDArray[np.uint8] | None
+    layers: Layers | None
 
-    def kept(self) -> NDArray[np.uint8]:
-        """The classes (rows, cols) of what the tile keeps."""
-        keep = self.tile.keep
-        if self.classes is None:
-            return np.full((keep.height, keep.width), NODATA_CLASS, dtype=np.uint8)
-        return self.classes[keep.slices(self.tile.read)]
+    def kept(self) -> Layers | None:
+        """The layers (bands, rows, cols) of what the tile keeps."""
+        if self.layers is None:
+            return None
+        rows, cols = self.tile.keep.slices(self.tile.read)
+        return {name: layer[:, rows, cols] for name, layer in self.layers.items()}
+
+
+def decide_tiles(
+    forward: Forward, reader: TileReader, tiles: Iterable[Tile], *, contexts: ViewContexts
+) -> Generator[Decided]:
+    """Decide tile after tile, in order; those without a wanted pixel never reach the network."""
+    with closing(reader.batches(tiles)) as batches:
+        for batch in batches:
+            layers: Layers = {}
+            if batch.with_data:
+                layers = forward.decide(*batch.arrays(), wanted=batch.wanted(), contexts=contexts)
+            place = 0
+            for read in batch.reads:
+                of_tile = {name: layer[place] for name, layer in layers.items()} if read.has_data else None
+                place += read.has_data
+                yield Decided(read.tile, of_tile)
 
 
 class Placing:
@@ -33,12 +51,11 @@ class Placing:
 
     def __init__(self, writer: ClassMapWriter) -> None:
         self.skipped_tiles = 0
-        self._writer = writer
-        self._stitcher = Stitcher(writer.grid.width, writer.grid.height, done=writer.done)
+        self.writer = writer
+        self._stitcher = Stitcher(writer.grid.width, writer.grid.height, bands=writer.bands, done=writer.done)
 
     def place(self, decided: Decided) -> None:
         """Place one tile."""
-        kept = decided.kept()
-        self.skipped_tiles += decided.classes is None
-        for window, block in self._stitcher.place(decided.tile.keep, kept):
-            self._writer.write_block(window, block)
+        self.skipped_tiles += decided.layers is None
+        for window, block in self._stitcher.place(decided.tile.keep, decided.kept()):
+            self.writer.write_block(window, block)

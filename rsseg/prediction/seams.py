@@ -8,11 +8,11 @@ from contextlib import closing
 from itertools import islice
 
 from rsseg.classes import NODATA_CLASS
-from rsseg.prediction.contexts import Contexts
+from rsseg.prediction.contexts import ViewContexts
 from rsseg.prediction.forward import Forward
 from rsseg.prediction.progress import Progress
 from rsseg.prediction.reading import TileReader
-from rsseg.raster import LabelRaster
+from rsseg.raster import ClassMapWriter
 from rsseg.tiling.seams import Seam
 
 MOST_SEAMS = 24
@@ -29,18 +29,18 @@ _LOOKED_AT = 50
 def seam_change(
     forward: Forward,
     reader: TileReader,
-    class_map: LabelRaster,
+    class_map: ClassMapWriter,
     seams: Sequence[Seam],
     *,
-    contexts: Contexts,
+    contexts: ViewContexts,
     on_progress: Progress,
 ) -> float | None:
-    """Predict some places where tiles meet once more, with shifted tiles, and compare with the finished map.
+    """Predict some places where tiles meet once more, with shifted tiles, and compare with the map.
 
     Args:
         forward: the network.
         reader: gives tiles with their pixels.
-        class_map: the map that was made of them.
+        class_map: the map that was made of them, not yet finished.
         seams: all places where tiles meet.
         contexts: what the map was made with, held by `forward`.
         on_progress: is told the share done, from 0 to 1.
@@ -64,7 +64,7 @@ def seam_change(
     return changed / compared if compared else None
 
 
-def _choose(class_map: LabelRaster, seams: Sequence[Seam]) -> list[Seam]:
+def _choose(class_map: ClassMapWriter, seams: Sequence[Seam]) -> list[Seam]:
     """Places with data on the map, drawn the same every time."""
     drawn = random.Random(_SEED).sample(seams, min(len(seams), MOST_SEAMS * _LOOKED_AT))
 

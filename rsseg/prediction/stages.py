@@ -13,6 +13,8 @@ from itertools import islice
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+from rsseg.errors import ResourceError
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -21,14 +23,17 @@ def map_ahead(work: Callable[[T], R], items: Iterable[T], *, threads: int, depth
     """Do `work` on items in threads, at most `depth` of them ahead of the consumer; results keep the order.
 
     Close the iterator (or let it run out) to end the threads.
+
+    Raises:
+        ResourceError: the system allows no further thread.
     """
     remaining = iter(items)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="rsseg-read")
     try:
-        pending = deque(pool.submit(work, item) for item in islice(remaining, depth))
+        pending = deque(_submit(pool, work, item) for item in islice(remaining, depth))
         while pending:
             result = pending.popleft().result()
-            pending.extend(pool.submit(work, item) for item in islice(remaining, 1))
+            pending.extend(_submit(pool, work, item) for item in islice(remaining, 1))
             yield result
     finally:
         _end(pool, drop=True)
@@ -50,7 +55,7 @@ class WorkBehind(Generic[T]):
         """Hand over one item; waits while `depth` are in work, and raises what an earlier one raised."""
         while len(self._pending) >= self._depth or (self._pending and self._pending[0].done()):
             self._pending.popleft().result()
-        self._pending.append(self._pool.submit(self._work, item))
+        self._pending.append(_submit(self._pool, self._work, item))
 
     def __enter__(self) -> Self:
         return self
@@ -62,6 +67,17 @@ class WorkBehind(Generic[T]):
         if kind is None:
             for future in self._pending:
                 future.result()
+
+
+def _submit(pool: ThreadPoolExecutor, work: Callable[[T], R], item: T) -> Future[R]:
+    try:
+        return pool.submit(work, item)
+    except RuntimeError as err:  # Python has no class of its own for this
+        if "can't start new thread" not in str(err):
+            raise
+        raise ResourceError(
+            "the system allows no further thread", hint="raise its limit on processes, such as ulimit -u"
+        ) from err
 
 
 def _end(pool: ThreadPoolExecutor, *, drop: bool) -> None:

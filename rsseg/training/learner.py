@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from rsseg.errors import InputError
 from rsseg.models.network import Logits, Network
-from rsseg.prediction.forward import PRECISIONS, memory_errors, resolve_precision
+from rsseg.prediction.forward import memory_errors
+from rsseg.prediction.precision import PRECISIONS, resolve_precision
 from rsseg.preprocess import Scaling
 from rsseg.training.loader import Batch
 from rsseg.training.losses import segmentation_loss

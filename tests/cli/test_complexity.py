@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from rsseg.cli.complexity import ByteSize
 from rsseg.cli.main import main
+from rsseg.cli.options import ByteSize
 from rsseg.complexity.options import ComplexityOptions
 
 SMALL = ("--channels", "8", "--sides", "8,16", "--network", "linear", "--tiles", "16,32", "--device", "cpu")

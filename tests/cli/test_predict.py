@@ -10,15 +10,20 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
+import shapely
 from click.testing import CliRunner, Result
+from rasterio.transform import from_origin
 
 from rsseg.classes import ClassInfo, ClassTable
 from rsseg.cli.main import main
+from rsseg.errors import ResourceError
+from rsseg.prediction import inputs as inputs_module
+from rsseg.prediction import preview as preview_module
 from rsseg.prediction.preview import write_preview
-from rsseg.raster import class_map as class_map_module
-from rsseg.raster import open_raster
+from rsseg.raster import completing, open_raster
 from tests.making import random_pixels, read_band, write_argmax_weights, write_raster, write_sparse_raster
 from tests.prediction.attentive import write_attentive_weights
+from tests.raster.make import write_geojson
 
 
 def run(*args: object, **options: object) -> Result:
@@ -124,12 +129,74 @@ def test_16_bit_imagery_is_stretched_on_request(weights: Path, tmp_path: Path) -
 
 
 def test_the_preview_shows_image_and_classes(image: Path, weights: Path, tmp_path: Path) -> None:
-    result = run(image, "-o", tmp_path / "out.tif", "--weights", weights, "--preview", tmp_path / "look.png")
+    look = ("--preview", tmp_path / "look.png")
+
+    result = run(image, "-o", tmp_path / "out.tif", "--weights", weights, *look, "--json")
 
     assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["preview"] == str(tmp_path / "look.png")
     assert read_band(tmp_path / "look.png").shape[0] >= 90
     assert read_band(tmp_path / "look.png").shape[1] >= 2 * 130
     assert not (tmp_path / "look.png.aux.xml").exists()
+
+
+def test_a_preview_that_fails_leaves_the_finished_map(
+    image: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise ResourceError("look.png: no space left")
+
+    monkeypatch.setattr(preview_module, "write_png", full)
+
+    result = run(image, "-o", tmp_path / "out.tif", "--weights", weights, "--preview", tmp_path / "look.png")
+
+    assert result.exit_code == 5
+    assert f"{tmp_path / 'out.tif'}: is complete" in result.stderr
+    assert "Error: look.png: no space left" in result.stderr
+    assert (read_band(tmp_path / "out.tif") == random_pixels(90, 130).argmax(axis=0)).all()
+    assert not (tmp_path / "out.tif.part").exists()
+
+
+def test_a_raster_is_opened_at_the_door_and_once_more(
+    image: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[object] = []
+    monkeypatch.setattr(
+        inputs_module, "open_raster", lambda path, **how: opened.append(path) or open_raster(path, **how)
+    )
+
+    result = run(image, "-o", tmp_path / "out.tif", "--weights", weights, "--preview", tmp_path / "look.png")
+
+    assert result.exit_code == 0, result.output
+    assert opened == [str(image)] * 2
+
+
+def test_a_region_of_one_pixel_is_no_small_region(image: Path, weights: Path, tmp_path: Path) -> None:
+    maps = [tmp_path / "a.tif", tmp_path / "b.tif"]
+
+    for target, area in zip(maps, (0, 1), strict=True):
+        run(image, "-o", target, "--weights", weights, "--min-area", area)
+
+    assert maps[0].read_bytes() == maps[1].read_bytes()
+
+
+@pytest.mark.parametrize("several", [True, False])
+def test_an_image_outside_the_area_of_interest_gets_a_map_without_data(
+    image: Path, weights: Path, tmp_path: Path, *, several: bool
+) -> None:
+    away = write_raster(
+        tmp_path / "away.tif", random_pixels(40, 40), transform=from_origin(9e5, 3_060_000, 0.15, 0.15)
+    )
+    with rasterio.open(image) as source:
+        around = shapely.box(*source.bounds)
+    aoi = write_geojson(tmp_path / "aoi.geojson", [(around, {})], epsg=32645)
+    images = (image, away) if several else (away,)
+
+    result = run(*images, "--output-dir", tmp_path, "--weights", weights, "--aoi", aoi)
+
+    assert result.exit_code == 0, result.output
+    assert f"Warning: {aoi}: none of its polygons meets {away}" in result.stderr
+    assert (read_band(tmp_path / "away_classes.tif") == 255).all()
 
 
 def test_an_existing_map_is_kept_unless_told_otherwise(image: Path, weights: Path, tmp_path: Path) -> None:
@@ -235,7 +302,8 @@ def test_the_context_of_the_raster_is_saved_used_and_told(
     image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = write_attentive_weights(tmp_path / "attentive.safetensors", monkeypatch)
-    context, both = tmp_path / "context.safetensors", ("--weights", weights, "--device", "cpu")
+    context = tmp_path / "context.safetensors"
+    both = ("--weights", weights, "--device", "cpu", "--tile", 64, "--halo", 8)
 
     saved = run(image, "-o", tmp_path / "a.tif", *both, "--save-context", context, "--seam-check", "--json")
     used = run(image, "-o", tmp_path / "b.tif", *both, "--use-context", context)
@@ -246,6 +314,7 @@ def test_the_context_of_the_raster_is_saved_used_and_told(
     assert (a == b).all()
     assert (a != c).any()
     answers = [json.loads(result.stdout) for result in (saved, tiles)]
+    assert [answer["saved_context"] for answer in answers] == [str(context), None]
     assert [answer["context"] for answer in answers] == ["raster", "tile"]
     assert answers[0]["seam_change"] < 1e-3 < answers[1]["seam_change"]
     assert f"seams change {answers[1]['seam_change']:.3%}" in tiles.stderr
@@ -310,7 +379,17 @@ def test_the_options_of_the_command_are_those_of_the_engine() -> None:
     from rsseg.cli.predict import predict
     from rsseg.prediction.options import PredictOptions
 
-    own = {"images", "output", "output_dir", "null_separated", "weights", "as_json", "quiet", "verbose"}
+    own = {
+        "images",
+        "output",
+        "output_dir",
+        "null_separated",
+        "weights",
+        "dry_run",
+        "as_json",
+        "quiet",
+        "verbose",
+    }
     offered = {param.name for param in predict.params} - own
 
     assert offered == {f.name for f in fields(PredictOptions)} - {"readers", "cache_bytes"}
@@ -440,6 +519,7 @@ def test_options_of_the_wrong_form_are_usage_errors(image: Path, options: tuple[
     ("args", "message"),
     [
         (("-o", "x.tif"), "no IMAGE given"),
+        (("-0", "a.tif", "-o", "x.tif"), "-0 is about paths on standard input"),
         (("a.tif",), "say where to write"),
         (("a.tif", "-o", "x.tif", "--output-dir", "."), "say where to write"),
         (("a.tif", "b.tif", "-o", "x.tif"), "-o names one map, but there are 2 inputs"),
@@ -518,7 +598,7 @@ def test_an_unfinished_run_is_gone_on_with_or_refused_with_what_differs(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(class_map_module, "encode_class_map", interrupt)
+        patch.setattr(completing, "encode_class_map", interrupt)
         stopped = CliRunner().invoke(main, command)
     other = CliRunner().invoke(main, [*command, "--tile", "256"])
     image_time = image.stat().st_mtime_ns
@@ -550,7 +630,7 @@ def test_an_unfinished_run_can_be_started_anew(tmp_path: Path, monkeypatch: pyte
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(class_map_module, "encode_class_map", interrupt)
+        patch.setattr(completing, "encode_class_map", interrupt)
         CliRunner().invoke(main, command)
     anew = CliRunner().invoke(main, [*command, "--tile", "256", "--no-resume"])
 

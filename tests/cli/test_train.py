@@ -282,6 +282,7 @@ def test_options_are_those_of_the_recipe_and_help_tells_the_truth() -> None:
         "data",
         "run",
         "resume",
+        "check",
         "device",
         "threads",
         "readers",

@@ -3,68 +3,75 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import random
+import signal
+from collections import Counter
 from pathlib import Path
 
-from tests.making import random_pixels, write_argmax_weights, write_raster
+import pytest
 
-HEIGHT, WIDTH = 1300, 1500
+from tests.laws.faults import COMMIT_AT_ONCE, HEIGHT, WIDTH, Scene, stopped
+from tests.laws.processes import Commands
+
 TRIALS = 10
 
-# Children are forked before torch has begun any thread, so that a trial does not import torch again.
-KILLED = """
-import json, os, random, signal, sys, time
+# A moment is a share of the journal, or of the encoded map with its overviews, that is on the disk: not a time.
+WATCHED = """
+import os, signal
 from pathlib import Path
-from rsseg.prediction.engine import predict_raster
-from rsseg.prediction.options import PredictOptions
-from rsseg.raster import class_map
-from rsseg.weights import load_weights
 
-class_map.COMMIT_S = 0.0
-image, weights, folder, trials = sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])
-options = PredictOptions(tile=192, halo=32, readers=1)
+def size():
+    total = 0
+    for path in Path({folder!r}).glob({pattern!r}):
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:
+            pass
+    return total
 
-def begin(name):
-    child = os.fork()
-    if child == 0:
-        summary = predict_raster(image, folder / name, weights=load_weights(weights), options=options)
-        (folder / (name + ".json")).write_text(json.dumps([summary.resumed_blocks, summary.class_pixels]))
-        os._exit(0)
-    return child
-
-def seconds(child):
-    start = time.monotonic()
-    assert os.waitpid(child, 0)[1] == 0
-    return time.monotonic() - start
-
-whole = seconds(begin("whole.tif"))
-moments = random.Random(4)
-for trial in range(trials):
-    child = begin(f"{trial}.tif")
-    time.sleep(whole * (trial + moments.random()) / trials)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    if not (folder / f"{trial}.tif").exists():
-        seconds(begin(f"{trial}.tif"))
+watched = os.getpid()
+if os.fork() == 0:
+    while size() < {enough} and os.getppid() == watched:
+        os.sched_yield()
+    if os.getppid() == watched:
+        os.kill(watched, signal.SIGKILL)
+    os._exit(0)
+os.nice(5)
 """
+"""Has a process kill this one, which is nicer, when files of a folder have enough bytes."""
 
 
-def test_a_run_that_was_killed_at_any_moment_gives_the_same_bytes(tmp_path: Path) -> None:
-    image = write_raster(tmp_path / "image.tif", random_pixels(HEIGHT, WIDTH), tiled=True)
-    weights = write_argmax_weights(tmp_path / "argmax.safetensors")
-    maps = tmp_path / "maps"
-    maps.mkdir()
+def test_a_run_that_was_killed_at_any_moment_gives_the_same_bytes(
+    commands: Commands, scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stopped").mkdir()
+    journal = (stopped(scene, tmp_path / "stopped" / "map.tif", monkeypatch) / "journal.jsonl").stat().st_size
+    moments, stages, resumed = random.Random(4), Counter[str](), []
+    for trial in range(TRIALS):
+        output = tmp_path / str(trial) / "map.tif"
+        output.parent.mkdir()
+        folder, moment = output.with_name("map.tif.part"), 2 * (trial + moments.random()) / TRIALS
+        pattern, enough = "journal.jsonl", moment * journal
+        if moment >= 1:
+            pattern, enough = "encoded*", (moment - 1) * len(scene.expected)
+        watched = WATCHED.format(folder=str(folder), pattern=pattern, enough=max(enough, 1))
 
-    command = [sys.executable, "-c", KILLED, str(image), str(weights), str(maps), str(TRIALS)]
-    subprocess.run(command, check=True, cwd=Path(__file__).parents[2])
+        ended = commands.run(*scene.command(output), first=COMMIT_AT_ONCE + watched)
 
-    expected = (maps / "whole.tif").read_bytes()
-    resumed, pixels = zip(
-        *(json.loads((maps / f"{n}.tif.json").read_text()) for n in range(TRIALS)), strict=True
-    )
-    assert all((maps / f"{n}.tif").read_bytes() == expected for n in range(TRIALS))
-    assert all(counts == pixels[0] for counts in pixels)
-    assert sum(pixels[0]) == HEIGHT * WIDTH
+        assert ended.code in (0, -signal.SIGKILL), ended.stderr
+        if output.exists():
+            stages["nothing left to do"] += 1
+            continue
+        stages["encoding" if list(folder.glob("encoded*")) else "staging"] += 1
+        again = commands.run(*scene.command(output))
+        assert again.code == 0, again.stderr
+        summary = json.loads(again.stdout)
+        assert sum(summary["classes"].values()) == HEIGHT * WIDTH
+        assert output.read_bytes() == scene.expected
+        assert not folder.exists()
+        resumed.append(summary["resumed_blocks"])
+
+    print(f"kills by stage: {dict(stages)}; blocks gone on with: {resumed}")  # noqa: T201 - for `pytest -s`
+    assert stages["staging"] >= 2
+    assert stages["encoding"] >= 2
     assert sum(count > 0 for count in resumed) >= 3
-    assert not list(maps.glob("*.part"))

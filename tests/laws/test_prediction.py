@@ -12,6 +12,7 @@ from rasterio.transform import from_origin
 from torch import nn
 
 from rsseg.errors import RasterError
+from rsseg.models.linear import Linear
 from rsseg.prediction.engine import predict_raster
 from rsseg.prediction.options import PredictOptions
 from rsseg.raster import open_label_raster, open_raster
@@ -73,7 +74,8 @@ def test_a_halo_as_wide_as_the_network_sees_makes_tiles_invisible(
 ) -> None:
     """A 3 x 3 convolution looks one pixel far: with less halo than that, the seams must show."""
     torch.manual_seed(2)
-    network = nn.Conv2d(3, 3, kernel_size=3, padding=1)
+    network = Linear(classes=3).eval()
+    network.head = nn.Conv2d(3, 3, kernel_size=3, padding=1)
     pixels = torch.from_numpy(random_pixels(HEIGHT, WIDTH)).float()
     with torch.inference_mode():
         whole = network(pixels[None])[0].argmax(dim=0).numpy()

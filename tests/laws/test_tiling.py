@@ -18,14 +18,16 @@ from torch import Tensor
 from rsseg.models.context import AnyContext
 from rsseg.models.network import Network
 from rsseg.models.registry import NETWORKS
+from rsseg.prediction import run
+from rsseg.prediction.context_pass import take_contexts
 from rsseg.prediction.contexts import add_contexts, change_tensors
 from rsseg.prediction.engine import predict_raster
 from rsseg.prediction.options import PredictOptions
-from rsseg.tiling import Tile, Window, plan_tiles
+from rsseg.tiling import Tile, Window, choose_tiles, plan_tiles
 from rsseg.tiling.plan import padded_length
 from rsseg.weights import Weights
 from tests.conftest import PARITY
-from tests.making import random_pixels, read_band, write_raster
+from tests.making import let_attention_count, random_pixels, read_band, write_raster
 from tests.models.making import image, network
 from tests.prediction.attentive import REACH, attentive
 
@@ -55,10 +57,7 @@ class Subject:
 @pytest.fixture(scope="module", params=NAMES)
 def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     made = network(request.param, classes=2, dtype=torch.float64)
-    with torch.no_grad():
-        for name, parameter in made.named_parameters():
-            if name.endswith("scale"):
-                parameter.fill_(0.5)
+    let_attention_count(made)
     reach = next(iter(NETWORKS[request.param].sizes.values())).reach
     assert reach is not None
     yield Subject(request.param, made, padded_length(reach, stride=made.stride))
@@ -202,8 +201,11 @@ def test_a_map_does_not_depend_on_the_order_of_the_tiles(
     pixels = holed_pixels(203, 307)
     raster = write_raster(tmp_path / "i.tif", pixels, nodata=0)
     options = PredictOptions(tile=64, halo=REACH, context="raster", device="cpu")
+    monkeypatch.setattr(run, "choose_tiles", lambda tiles, wanted: choose_tiles(tiles, wanted)[::-1])
     monkeypatch.setattr(
-        "rsseg.prediction.engine.plan_tiles", lambda *args, **sizes: plan_tiles(*args, **sizes)[::-1]
+        run,
+        "take_contexts",
+        lambda forward, reader, tiles, **options: take_contexts(forward, reader, tiles[::-1], **options),
     )
 
     predict_raster(raster, tmp_path / "map.tif", weights=attentive, options=options)

@@ -15,10 +15,10 @@ from rsseg.prediction.context_file import (
     load_contexts,
     save_contexts,
 )
-from rsseg.prediction.contexts import Contexts
+from rsseg.prediction.contexts import ViewContexts
+from rsseg.prediction.inputs import open_imagery
 from rsseg.prediction.options import PredictOptions
-from rsseg.preprocess import Scaling, Stretch
-from rsseg.raster import open_raster
+from rsseg.preprocess import Scaling
 from rsseg.weights import WeightCard, read_card
 from tests.making import UTM, random_pixels, write_argmax_weights, write_raster
 
@@ -31,9 +31,9 @@ RUN: dict[str, Any] = {
 }
 
 
-def contexts_of(value: float, channels: int = 2) -> Contexts:
+def contexts_of(value: float, channels: int = 2) -> ViewContexts:
     gram = torch.full((1, channels, channels), value, dtype=torch.float64)
-    return (ChannelContext(positions=torch.tensor([2**40]), gram=gram),)
+    return ((ChannelContext(positions=torch.tensor([2**40]), gram=gram),),)
 
 
 @pytest.fixture
@@ -46,11 +46,11 @@ def saved(tmp_path: Path) -> Path:
 def test_a_saved_context_is_read_as_it_was(saved: Path) -> None:
     check_context_file(saved, RUN)
 
-    (found,) = load_contexts(saved, like=contexts_of(0.0))
+    ((found,),) = load_contexts(saved, like=contexts_of(0.0))
 
     assert isinstance(found, ChannelContext)
     assert found.positions.tolist() == [2**40]
-    assert torch.equal(found.gram, contexts_of(1 / 3)[0].gram)
+    assert torch.equal(found.gram, contexts_of(1 / 3)[0][0].gram)
 
 
 def test_the_same_context_gives_the_same_bytes(saved: Path, tmp_path: Path) -> None:
@@ -105,24 +105,24 @@ def test_everything_that_changes_what_the_network_sees_is_described(card: Weight
         describe_weights(card, options, weights_sha256="2"),
         describe_weights(replace(card, architecture="manet"), options, weights_sha256="1"),
         describe_weights(replace(card, scaling=scaling), options, weights_sha256="1"),
-        describe_weights(card, PredictOptions(nodata=None), weights_sha256="1"),
-        describe_weights(card, PredictOptions(nodata=float("nan")), weights_sha256="1"),
-        describe_weights(card, PredictOptions(nodata=250.0), weights_sha256="1"),
-        describe_weights(card, PredictOptions(nodata=255.0), weights_sha256="1"),
-        describe_weights(card, PredictOptions(stretch=Stretch(0, 1)), weights_sha256="1"),
-        describe_weights(card, PredictOptions(stretch=Stretch(0, 2)), weights_sha256="1"),
+        describe_weights(card, PredictOptions(tta="flips"), weights_sha256="1"),
     ]
 
     assert all(runs[i] != runs[j] for i in range(len(runs)) for j in range(i))
 
 
-def test_the_pixels_are_described_by_bands_size_and_precision(tmp_path: Path) -> None:
+def test_the_pixels_are_described_by_what_they_are_read_with_size_and_precision(
+    tmp_path: Path, card: WeightCard
+) -> None:
     image = write_raster(tmp_path / "i.tif", random_pixels(8, 8), **UTM)
 
-    with open_raster(image, bands=[3, 1, 2]) as source:
-        found = describe_pixels(source, precision="bf16")
+    with open_imagery(image, card, PredictOptions(bands=(3, 1, 2), nodata=7.0)) as imagery:
+        found = describe_pixels(imagery, precision="bf16")
 
-    assert found == {"bands": [3, 1, 2], "gsd": pytest.approx(0.15, rel=0.01), "precision": "bf16"}
+    assert found["bands"] == [3, 1, 2]
+    assert found["nodata"] == "7.0"
+    assert found["gsd"] == pytest.approx(0.15, rel=0.01)
+    assert found["precision"] == "bf16"
 
 
 def test_files_that_hold_no_context_are_refused(tmp_path: Path, card: WeightCard) -> None:
@@ -144,10 +144,10 @@ def test_a_damaged_header_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_a_later_format_is_refused(tmp_path: Path) -> None:
-    text = '{"format": 2, "run": {}}'
+    text = '{"format": 3, "run": {}}'
     save_file({"a": torch.zeros(1)}, tmp_path / "later", metadata={"rsseg_context": text})
 
-    with pytest.raises(WeightsError, match="has format 2; this rsseg reads 1"):
+    with pytest.raises(WeightsError, match="has format 3; this rsseg reads 2"):
         check_context_file(tmp_path / "later", {})
 
 
@@ -161,6 +161,6 @@ def test_a_cut_off_file_is_refused(saved: Path) -> None:
 
 
 @pytest.mark.parametrize("like", [contexts_of(0.0, channels=3), contexts_of(0.0) * 2, ()])
-def test_tensors_of_another_network_are_refused(saved: Path, like: Contexts) -> None:
+def test_tensors_of_another_network_are_refused(saved: Path, like: ViewContexts) -> None:
     with pytest.raises(WeightsError, match="not the contexts of this network"):
         load_contexts(saved, like=like)

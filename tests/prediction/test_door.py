@@ -8,12 +8,20 @@ from typing import Any
 
 import pytest
 
+from rsseg.classes import ClassTable
 from rsseg.errors import OptionError
 from rsseg.models.registry import NETWORKS, NetworkEntry, Size
-from rsseg.prediction.door import check_outputs, resolve_context, resolve_sizes
-from rsseg.prediction.options import PredictOptions
+from rsseg.prediction.door import (
+    check_options,
+    check_outputs,
+    identify_files,
+    resolve_context,
+    resolve_threshold,
+)
+from rsseg.prediction.options import PredictOptions, Threshold
+from rsseg.prediction.sizes import resolve_sizes
 from rsseg.preprocess import default_scaling
-from rsseg.weights import WeightCard, read_card
+from rsseg.weights import Limits, WeightCard, read_card
 from tests.making import THREE, write_argmax_weights
 
 FILE = Path("context.safetensors")
@@ -109,7 +117,7 @@ def test_a_context_is_never_saved_over_something_else(
     )
 
     with pytest.raises(OptionError, match=message):
-        check_outputs(tmp_path / "map.tif", options, inputs=[tmp_path / "image.tif"])
+        check_outputs(tmp_path / "map.tif", options, inputs=identify_files([tmp_path / "image.tif"]))
 
 
 def test_the_context_that_is_used_is_an_input(tmp_path: Path) -> None:
@@ -117,7 +125,79 @@ def test_the_context_that_is_used_is_an_input(tmp_path: Path) -> None:
     used.touch()
 
     with pytest.raises(OptionError, match="is the input"):
-        check_outputs(used, PredictOptions(use_context=used, overwrite=True), inputs=[])
+        check_outputs(used, PredictOptions(use_context=used, overwrite=True), inputs={})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"probabilities": "map.tif"}, "map.tif: is the class map, too"),
+        ({"confidence": "p.tif", "probabilities": "p.tif"}, "p.tif: is --probabilities, too"),
+        ({"confidence": "image.tif"}, "image.tif: is the input"),
+        ({"probabilities": "p.tif", "extra": "p.tif"}, "p.tif: is the input"),
+        ({"probabilities": "p.tif", "aoi": "p.tif"}, "p.tif: is the input"),
+        ({"probabilities": "p.png"}, "p.png: is written as GeoTIFF"),
+        ({"confidence": "none/c.tif"}, "c.tif: the folder .* does not exist"),
+    ],
+)
+def test_a_layer_is_never_written_over_something_else(
+    tmp_path: Path, options: dict[str, str], message: str
+) -> None:
+    (tmp_path / "image.tif").touch()
+    (tmp_path / "p.tif").touch()
+    paths: Any = {name: tmp_path / path for name, path in options.items()}
+
+    with pytest.raises(OptionError, match=message):
+        check_outputs(
+            tmp_path / "map.tif",
+            PredictOptions(overwrite=True, **paths),
+            inputs=identify_files([tmp_path / "image.tif"]),
+        )
+
+
+def test_each_of_many_inputs_is_looked_at_once(tmp_path: Path) -> None:
+    paths = [tmp_path / "a.tif", tmp_path / "b.tif"]
+    for path in paths:
+        path.touch()
+    inputs = identify_files([*paths, "https://example.org/c.tif", tmp_path / "gone.tif"])
+
+    assert list(inputs.values()) == list(map(str, paths))
+    for path in paths:
+        with pytest.raises(OptionError, match=f"{path.name}: is the input {path}"):
+            check_outputs(path, PredictOptions(overwrite=True), inputs=inputs)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "tpu"}, "device is 'tpu'; expected auto, cpu, cuda or cuda:N"),
+        ({"device": "cpu", "precision": "fp16"}, "precision fp16 needs a GPU"),
+        ({"precision": "fp8"}, "precision is 'fp8'"),
+        ({"runtime": "openvino", "precision": "fp16"}, "--runtime openvino computes in fp32 or bf16"),
+        ({"runtime": "onnxruntime", "compile": True}, "--compile is for torch; --runtime is onnxruntime"),
+        ({"threshold": Threshold("nope", 0.5)}, "--threshold decides between two classes"),
+        ({"tile": 100}, "tile is 100 px"),
+        ({"context": "raster"}, "cannot be taken"),
+    ],
+)
+def test_what_cannot_be_is_refused_without_a_network(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        check_options(CARD, Limits(), PredictOptions(**options))
+
+
+def test_an_exported_graph_is_not_compiled() -> None:
+    with pytest.raises(OptionError, match="--compile is for torch; an exported graph") as caught:
+        check_options(CARD, Limits(precision="fp32"), PredictOptions(compile=True))
+    assert "use the .safetensors file" in str(caught.value.hint)
+
+
+def test_a_threshold_is_that_of_one_of_two_classes() -> None:
+    two = ClassTable.unnamed(2)
+
+    assert resolve_threshold(two, None) is None
+    assert resolve_threshold(two, Threshold(two.names[1], 0.3)) == (1, 0.3)
+    with pytest.raises(OptionError, match="no class 'nope'; the weights have"):
+        resolve_threshold(two, Threshold("nope", 0.5))
 
 
 def test_an_existing_context_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
@@ -125,8 +205,8 @@ def test_an_existing_context_is_kept_unless_told_otherwise(tmp_path: Path) -> No
     saved.touch()
 
     with pytest.raises(OptionError, match="exists already"):
-        check_outputs(tmp_path / "map.tif", PredictOptions(save_context=saved), inputs=[])
-    check_outputs(tmp_path / "map.tif", PredictOptions(save_context=saved, overwrite=True), inputs=[])
+        check_outputs(tmp_path / "map.tif", PredictOptions(save_context=saved), inputs={})
+    check_outputs(tmp_path / "map.tif", PredictOptions(save_context=saved, overwrite=True), inputs={})
 
 
 def test_a_network_for_squares_of_one_side_takes_no_other_tile() -> None:

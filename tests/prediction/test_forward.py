@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from rsseg.errors import OptionError, ResourceError
-from rsseg.prediction.forward import Forward, memory_errors, resolve_device, resolve_precision
+from rsseg.prediction.forward import Forward, memory_errors, resolve_device
 from rsseg.preprocess import Scaling
 
 PLAIN = Scaling(mean=(0.0, 0.0), std=(1.0, 1.0))
@@ -69,20 +69,3 @@ def test_auto_prefers_a_gpu(monkeypatch: pytest.MonkeyPatch, *, available: bool,
     monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
 
     assert resolve_device("auto").type == kind
-
-
-@pytest.mark.parametrize(
-    ("device", "bf16", "expected"), [("cpu", True, "fp32"), ("cuda", True, "bf16"), ("cuda", False, "fp16")]
-)
-def test_auto_precision_follows_the_device(
-    monkeypatch: pytest.MonkeyPatch, *, device: str, bf16: bool, expected: str
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: bf16)
-
-    assert resolve_precision("auto", torch.device(device)) == expected
-
-
-@pytest.mark.parametrize("name", ["fp8", "fp16"])
-def test_precisions_that_cannot_be_are_refused(name: str) -> None:
-    with pytest.raises(OptionError, match=name):
-        resolve_precision(name, torch.device("cpu"))

@@ -42,7 +42,7 @@ def test_auto_takes_the_device_and_precision_that_the_limits_leave(monkeypatch: 
 
     predictor = Predictor(weights, PredictOptions())
 
-    assert (predictor._forward._device.type, predictor._precision) == ("cpu", "fp32")
+    assert (predictor._setup.forward.device_type, predictor._setup.precision) == ("cpu", "fp32")
 
 
 def test_a_graph_gives_no_sums_for_a_context() -> None:

@@ -172,7 +172,7 @@ def _render_to(
             made = render_window(scene, window)
             pixels.write(window, made.rgb)
             for kind, writer in writers.items():
-                writer.write_block(window, label_of_kind(made.label, kind))
+                writer.write_block(window, {"classes": label_of_kind(made.label, kind)[None]})
             counts += np.bincount(made.label.ravel(), minlength=256)
             if on_progress:
                 on_progress(k / len(windows))
