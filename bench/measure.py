@@ -15,10 +15,11 @@ RSSEG = (sys.executable, "-m", "rsseg")
 
 @dataclass(frozen=True)
 class Cost:
-    """Wall time and the largest resident memory of one process."""
+    """Wall time, time of all processors, and the largest resident memory of one process."""
 
     seconds: float
     peak_mib: float
+    cpu_seconds: float
 
 
 def run(command: Sequence[str | Path]) -> Cost:
@@ -34,7 +35,7 @@ def run(command: Sequence[str | Path]) -> Cost:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise SystemExit(f"{' '.join(map(str, command))} ended with {process.returncode}:\n{talk.decode()}")
-    return Cost(time.monotonic() - started, usage.ru_maxrss / 1024)
+    return Cost(time.monotonic() - started, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime)
 
 
 def scene(folder: Path, *, size: int) -> Path:

@@ -9,7 +9,9 @@ labels = "footprints.geojson"
 attribute = "class"
 values = {building = "building"}  # value of the attribute = class name or id
 unlabelled = "background"         # class under no feature, or "ignore"
-aoi = "aoi_train.geojson"
+priority = "values"               # what paints over what: see below
+pixels = "centre"                 # a feature has the pixels whose "centre" it holds, or all "touched" ones
+aoi = "aoi_train.geojson"         # outside nothing is labelled; for label rasters, too
 weight = 3                        # optional share of the samples
 
 [[val]]
@@ -17,6 +19,10 @@ image = "other.tif"
 labels = "other_labels.tif"
 
 [card]                            # optional: description, data, licence, gsd_m
+
+`priority` is "values" (features of later `values` paint over those of earlier ones; the default where there are
+values), "file" (later features paint over earlier ones; the default otherwise), or a list of classes, of which later
+ones paint over earlier ones.
 """
 
 from __future__ import annotations
@@ -34,8 +40,9 @@ from rsseg.errors import LabelError
 from rsseg.raster.vectors import is_vector_file
 
 _TOP = {"classes", "tiles", "bands", "train", "val", "card"}
-_VECTOR = {"attribute", "values", "unlabelled", "aoi", "class", "layer"}
-_ENTRY = {"image", "labels", "weight", *_VECTOR}
+_VECTOR = {"attribute", "values", "unlabelled", "class", "layer", "priority", "pixels"}
+_ENTRY = {"image", "labels", "weight", "aoi", *_VECTOR}
+_PIXELS = ("centre", "touched")
 
 
 def plan_manifest(path: Path) -> DataSetPlan:
@@ -44,7 +51,7 @@ def plan_manifest(path: Path) -> DataSetPlan:
     Raises:
         LabelError: the file is no TOML, a key is unknown or of the wrong type, a file or a class does not exist.
     """
-    document = _read_toml(path)
+    document = read_manifest(path)
     _check_keys(document, _TOP, f"{path}")
     folder = path.parent
     tiles = plan_tile_folder(folder / _text(document, "tiles", path)) if "tiles" in document else None
@@ -59,7 +66,12 @@ def plan_manifest(path: Path) -> DataSetPlan:
     )
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The tables of a manifest as they are written.
+
+    Raises:
+        LabelError: the file cannot be read or is no TOML.
+    """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as err:
@@ -135,7 +147,8 @@ def _entry(path: Path, table: Mapping[str, Any], where: str, classes: ClassTable
     return SceneEntry(
         image=_existing(path.parent / _text(table, "image", where), where),
         labels=labels,
-        vector=None if is_raster else _rules(path.parent, table, where, classes),
+        vector=None if is_raster else _rules(table, where, classes),
+        aoi=_existing(path.parent / _text(table, "aoi", where), where) if "aoi" in table else None,
         weight=_weight(table, where),
     )
 
@@ -160,7 +173,7 @@ def _is_measure(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1e6
 
 
-def _rules(folder: Path, table: Mapping[str, Any], where: str, classes: ClassTable) -> VectorRules:
+def _rules(table: Mapping[str, Any], where: str, classes: ClassTable) -> VectorRules:
     if ("class" in table) == ("attribute" in table):
         raise LabelError(
             f"{where}: label vectors need either class or attribute",
@@ -169,15 +182,45 @@ def _rules(folder: Path, table: Mapping[str, Any], where: str, classes: ClassTab
     if "values" in table and "attribute" not in table:
         raise LabelError(f"{where}: has values but no attribute to find them in")
     unlabelled = table.get("unlabelled", "ignore")
+    pixels = table.get("pixels", _PIXELS[0])
+    if pixels not in _PIXELS:
+        raise LabelError(f"{where}: pixels is {pixels!r}; expected one of {', '.join(_PIXELS)}")
+    values = _values(table, where, classes) if "attribute" in table else None
+    ranked, values = _priority(table, values, where, classes)
     return VectorRules(
         class_id=_class_id(table["class"], where, classes) if "class" in table else None,
         attribute=_text(table, "attribute", where) if "attribute" in table else None,
-        values=_values(table, where, classes) if "attribute" in table else None,
-        ranked="values" in table or "attribute" not in table,
+        values=values,
+        ranked=ranked,
         unlabelled=None if unlabelled == "ignore" else _class_id(unlabelled, where, classes),
-        aoi=_existing(folder / _text(table, "aoi", where), where) if "aoi" in table else None,
         layer=_text(table, "layer", where) if "layer" in table else None,
+        all_touched=pixels == "touched",
     )
+
+
+def _priority(
+    table: Mapping[str, Any], values: dict[str, int] | None, where: str, classes: ClassTable
+) -> tuple[bool, dict[str, int] | None]:
+    """Whether features paint over one another in the order of the values, and the values in that order."""
+    if values is None:
+        if "priority" in table:
+            raise LabelError(f"{where}: has priority, but all features are one class")
+        return True, None
+    priority = table.get("priority", "values" if "values" in table else "file")
+    if priority in ("values", "file"):
+        return priority == "values", values
+    if not isinstance(priority, list):
+        raise LabelError(f'{where}: priority is {priority!r}; expected "values", "file" or a list of classes')
+    ranks = [_class_id(name, where, classes) for name in priority]
+    missing = sorted({*values.values()} - {*ranks, IGNORE_INDEX})
+    if missing or len(set(ranks)) < len(ranks):
+        what = f"lacks the class {classes.names[missing[0]]!r}" if missing else "names a class twice"
+        raise LabelError(
+            f"{where}: priority {what}",
+            hint="list every class of values once; later ones paint over earlier ones",
+        )
+    ranks = ranks if IGNORE_INDEX in ranks else [*ranks, IGNORE_INDEX]
+    return True, dict(sorted(values.items(), key=lambda item: ranks.index(item[1])))
 
 
 def _values(table: Mapping[str, Any], where: str, classes: ClassTable) -> dict[str, int]:
@@ -185,7 +228,7 @@ def _values(table: Mapping[str, Any], where: str, classes: ClassTable) -> dict[s
     values = table.get("values")
     if values is None:
         return {c.name: c.id for c in classes}
-    if not isinstance(values, dict):
+    if not isinstance(values, dict) or not values:
         raise LabelError(f"{where}: values is {values!r}; expected a table such as {{house = 'building'}}")
     return {str(value): _class_id(target, where, classes) for value, target in values.items()}
 

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg.raster import Grid, LabelRaster, Pixels, RasterSource
+from rsseg.raster import Grid, LabelSource, Pixels, RasterSource
 from rsseg.tiling import Window
 
 
@@ -94,7 +94,7 @@ class PooledRaster:
 class PooledLabels:
     """A label raster that is open only while it is needed; see `LabelSource`."""
 
-    def __init__(self, pool: FilePool, opener: Callable[[], LabelRaster]) -> None:
+    def __init__(self, pool: FilePool, opener: Callable[[], LabelSource]) -> None:
         self._pool = pool
         self._opener = opener
         with pool.use(self, opener) as source:

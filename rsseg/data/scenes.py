@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,12 +15,14 @@ from numpy.typing import NDArray
 from rsseg.classes import IGNORE_INDEX, ClassTable
 from rsseg.data.channels import name_channels
 from rsseg.data.entries import CardNotes, DataSetPlan, SceneEntry
+from rsseg.data.labels import open_labels
 from rsseg.data.manifest import plan_manifest
-from rsseg.data.pool import FilePool, PooledLabels, PooledRaster
+from rsseg.data.pool import FilePool, PooledRaster
+from rsseg.data.presets.registry import plan_preset
 from rsseg.data.tiles import plan_tile_folder
 from rsseg.errors import LabelError, RasterError
 from rsseg.log import logger
-from rsseg.raster import LabelSource, check_same_grid, open_label_raster, open_label_vector, open_raster
+from rsseg.raster import LabelSource, RasterSource, open_raster
 from rsseg.tiling import Window, plan_blocks
 
 CELL = 128
@@ -29,6 +32,12 @@ _SCAN_BLOCK = 8 * CELL
 
 SHOWN_NOTES = 5
 """Notes of the reader that are shown; the others are counted."""
+
+OPENERS = 4
+"""Threads that open scenes and look for their labels."""
+
+FILES_OF_A_SCENE = 2
+"""Image and label: what is open where each scene is looked at once. A file in strips holds some of them in memory."""
 
 OPEN_FILES = 64
 """Rasters that are open at one time, each once per reading thread."""
@@ -90,12 +99,26 @@ class DataSet:
         return round(float(np.exp(np.average(logs, weights=shares))), 4)
 
 
-def plan_dataset(path: Path) -> DataSetPlan:
-    """Read the description of a data set: a folder of labelled tiles, or a manifest.toml.
+def plan_dataset(path: Path, *, preset: str = "") -> DataSetPlan:
+    """Read the description of a data set: a folder of labelled tiles, a manifest.toml, or a published data set.
+
+    Args:
+        path: the folder or the manifest.
+        preset: the name of a published data set whose own folders and codings are read; see `rsseg.data.presets`.
 
     Raises:
-        LabelError: the path is neither, or what it describes is incomplete.
+        OptionError: there is no such preset.
+        LabelError: the path is neither, may not be looked into, or what it describes is incomplete.
     """
+    try:
+        return plan_preset(preset, path) if preset else _plan_dataset(path)
+    except OSError as err:  # Path's questions raise where a folder is closed or a name too long
+        raise LabelError(
+            f"{path}: cannot be looked into ({err.strerror})", hint="check the path and its permissions"
+        ) from err
+
+
+def _plan_dataset(path: Path) -> DataSetPlan:
     if path.suffix.lower() == ".toml":
         return plan_manifest(path)
     if path.is_dir() and (path / "manifest.toml").is_file() and not (path / "images").is_dir():
@@ -126,8 +149,8 @@ def open_dataset(plan: DataSetPlan) -> Iterator[DataSet]:
     with closing(FilePool(OPEN_FILES)) as pool:
         train = _open_scenes(pool, plan.train, plan)
         val = _open_scenes(pool, plan.val, plan)
-        _check_alike((*train, *val))
-        _check_apart(train, val)
+        check_alike((*train, *val))
+        check_apart(train, val)
         images = {scene.image.path: scene.image for scene in (*train, *val)}
         _show_notes([note for image in images.values() for note in image.notes])
         yield DataSet(
@@ -135,8 +158,9 @@ def open_dataset(plan: DataSetPlan) -> Iterator[DataSet]:
             train=train,
             val=val,
             card=plan.card,
-            band_names=name_channels(images, bands=plan.bands, count=len(train[0].image.bands)),
-            bands_chosen=plan.bands is not None,
+            band_names=plan.band_names
+            or name_channels(images, bands=plan.bands, count=len(train[0].image.bands)),
+            bands_chosen=plan.bands is not None or plan.band_names is not None,
         )
 
 
@@ -150,7 +174,8 @@ def _show_notes(notes: Sequence[str]) -> None:
 
 def _open_scenes(pool: FilePool, entries: Sequence[SceneEntry], plan: DataSetPlan) -> tuple[Scene, ...]:
     """Open the scenes of one part; those without any label are left out, but not all of them."""
-    scenes = [_open_scene(pool, entry, plan) for entry in entries]
+    with ThreadPoolExecutor(OPENERS, thread_name_prefix="open") as threads:
+        scenes = list(threads.map(partial(open_scene, pool, plan), entries))
     labelled = tuple(scene for scene in scenes if scene.cells)
     if not labelled:
         raise LabelError(
@@ -163,10 +188,15 @@ def _open_scenes(pool: FilePool, entries: Sequence[SceneEntry], plan: DataSetPla
     return labelled
 
 
-def _open_scene(pool: FilePool, entry: SceneEntry, plan: DataSetPlan) -> Scene:
-    image = PooledRaster(pool, partial(open_raster, entry.image, bands=plan.bands))
-    labels = _open_labels(pool, entry, image)
-    check_same_grid(image.grid, labels.grid, what_a=str(entry.image), what_b=str(entry.labels))
+def open_scene(pool: FilePool, plan: DataSetPlan, entry: SceneEntry) -> Scene:
+    """Open one entry of a plan and read all its labels once; may be called from any thread.
+
+    Raises:
+        RasterError: image or label cannot be read, or lie on two grids.
+        LabelError: labels outside the classes, or polygons that do not fit.
+    """
+    image = PooledRaster(pool, partial(_open_image, entry.image, plan))
+    labels = open_labels(pool, entry, image.grid)
     cells, labelled, class_pixels = _find_labels(labels, entry.labels, plan.classes)
     return Scene(
         name=entry.image.name,
@@ -179,24 +209,12 @@ def _open_scene(pool: FilePool, entry: SceneEntry, plan: DataSetPlan) -> Scene:
     )
 
 
-def _open_labels(pool: FilePool, entry: SceneEntry, image: PooledRaster) -> LabelSource:
-    rules = entry.vector
-    if rules is None:
-        return PooledLabels(pool, partial(open_label_raster, entry.labels))
-    labels = open_label_vector(
-        entry.labels,
-        grid=image.grid,
-        class_id=rules.class_id,
-        attribute=rules.attribute,
-        values=rules.values,
-        ranked=rules.ranked,
-        unlabelled=rules.unlabelled,
-        aoi=rules.aoi,
-        layer=rules.layer,
-    )
-    for note in labels.notes:
-        logger.info(note)
-    return labels
+def _open_image(path: Path, plan: DataSetPlan) -> RasterSource:
+    source = open_raster(path, bands=plan.bands)
+    if plan.gray_as_rgb and plan.bands is None and len(source.bands) == 1:
+        source.close()
+        return open_raster(path, bands=(1, 1, 1))
+    return source
 
 
 def _find_labels(
@@ -210,7 +228,7 @@ def _find_labels(
     for block in plan_blocks(grid.width, grid.height, block=_SCAN_BLOCK):
         ids = labels.read(block)
         found = np.bincount(ids.ravel(), minlength=256)
-        _check_ids(found, path, classes)
+        _check_ids(found, ids, block, path=path, classes=classes)
         histogram += found
         if found[IGNORE_INDEX] == ids.size:
             continue
@@ -226,20 +244,28 @@ def _find_labels(
     return tuple(cells), np.asarray(counts, dtype=np.int64), histogram[: len(classes)]
 
 
-def _check_ids(found: NDArray[np.int64], path: Path, classes: ClassTable) -> None:
+def _check_ids(
+    found: NDArray[np.int64], ids: NDArray[np.uint8], block: Window, *, path: Path, classes: ClassTable
+) -> None:
     wrong = np.flatnonzero(found[:IGNORE_INDEX])
     wrong = wrong[wrong >= len(classes)]
     if wrong.size:
+        row, col = (int(v) for v in np.argwhere(ids == wrong[0])[0])
         raise LabelError(
-            f"{path}: holds label {wrong[0]}; the classes are 0 to {len(classes) - 1}, and {IGNORE_INDEX} is left out",
+            f"{path}: holds label {wrong[0]}; the classes are 0 to {len(classes) - 1}, and {IGNORE_INDEX} is left out"
+            f" (first at column {block.col_off + col}, row {block.row_off + row})",
             hint="add the class to classes.json, or write 255 where pixels shall be left out",
         )
 
 
-def _check_alike(scenes: Sequence[Scene]) -> None:
-    first = scenes[0].image
+def check_alike(scenes: Sequence[Scene]) -> None:
+    """Refuse images that differ in the number of their bands or in their pixel type.
+
+    Raises:
+        RasterError: the first image that differs from the first of all.
+    """
     for scene in scenes[1:]:
-        image = scene.image
+        first, image = scenes[0].image, scene.image
         if (len(image.bands), image.dtype) != (len(first.bands), first.dtype):
             raise RasterError(
                 f"{image.path}: has {len(image.bands)} bands of {image.dtype}; {first.path} has"
@@ -248,8 +274,12 @@ def _check_alike(scenes: Sequence[Scene]) -> None:
             )
 
 
-def _check_apart(train: Sequence[Scene], val: Sequence[Scene]) -> None:
-    """Refuse pixels that are labelled in both parts, cell by cell where both have labels in one image."""
+def check_apart(train: Sequence[Scene], val: Sequence[Scene]) -> None:
+    """Refuse pixels that are labelled in both parts, cell by cell where both have labels in one image.
+
+    Raises:
+        LabelError: the first cell with such pixels.
+    """
     learnt: dict[Path, list[Scene]] = {}
     for scene in train:
         learnt.setdefault(Path(scene.image.path).resolve(), []).append(scene)

@@ -35,6 +35,29 @@ def plan_tile_folder(folder: Path) -> DataSetPlan:
     )
 
 
+def plan_all_tiles(folder: Path) -> DataSetPlan:
+    """List all labelled tiles of a folder, whatever its split.json says; where they are in the plan means nothing.
+
+    Raises:
+        LabelError: images, labels or classes are missing or contradict one another, or there are less than two.
+    """
+    classes = load_classes(folder / "classes.json")
+    images, labels = _by_stem(folder / "images"), _by_stem(folder / "labels")
+    _check_pairs(folder, images, labels)
+    entries = [_entry(folder, stem, images, labels) for stem in sorted(images.keys() & labels.keys())]
+    return DataSetPlan(source=folder, classes=classes, train=tuple(entries[1:]), val=tuple(entries[:1]))
+
+
+def find_unpaired(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of images without a label, and of labels without an image.
+
+    Raises:
+        LabelError: a folder is missing, or two of its files have one name.
+    """
+    images, labels = _by_stem(folder / "images"), _by_stem(folder / "labels")
+    return tuple(sorted(images.keys() - labels.keys())), tuple(sorted(labels.keys() - images.keys()))
+
+
 def _by_stem(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise LabelError(

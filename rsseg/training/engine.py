@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def train(
         RasterError: an image cannot be read, or is too small for the network.
         WeightsError: the weights to start from do not fit.
     """
-    config: dict[str, Any] = {"data": str(data.resolve()), "train": options.to_dict()}
+    config: dict[str, Any] = {"data": os.path.realpath(data), "train": options.to_dict()}
     folder = RunFolder(run)
     folder.check_free(overwrite=overwrite)
     check_recipe(options)

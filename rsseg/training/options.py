@@ -24,6 +24,8 @@ class TrainOptions:
     does not apply to norms, biases and attention scales. Training starts from `weights`, or from the encoder in the
     file `pretrained`, or "imagenet", or from random numbers.
 
+    `preset` says that the data are a published data set in its own folders and coding; see `rsseg.data.presets`.
+
     The loss is `loss` plus `dice` times the Dice loss; that of each auxiliary head counts `aux_weight`. Only some
     losses have options: `label_smoothing` is cross-entropy's. "ohem" learns from the pixels whose true class is less
     probable than `ohem_threshold`, at least from the share `ohem_kept`, which is GeoSeg's and not AttaNet's. See
@@ -37,6 +39,7 @@ class TrainOptions:
     encoder: str = ""
     weights: str = ""
     pretrained: str = ""
+    preset: str = ""
     epochs: int = 30
     steps_per_epoch: int = 100
     batch_size: int = 8

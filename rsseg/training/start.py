@@ -20,7 +20,7 @@ from rsseg.errors import OptionError, RasterError, WeightsError
 from rsseg.log import logger
 from rsseg.models.network import Network
 from rsseg.models.registry import NetworkEntry, build_network, check_encoder, network_entry
-from rsseg.prediction.door import check_side
+from rsseg.prediction.sizes import check_side
 from rsseg.raster import gdal_env
 from rsseg.tiling.plan import check_tile
 from rsseg.training.options import TrainOptions
@@ -38,7 +38,7 @@ DEFAULT_ENCODERS = {"maresunet": "resnet18"}
 @contextmanager
 def open_training_data(path: Path, options: TrainOptions) -> Iterator[tuple[DataSet, Sampler]]:
     """Open the data of a run with the sampler of its recipe; at the end torch's global random state is given back."""
-    plan = plan_dataset(path)
+    plan = plan_dataset(path, preset=options.preset)
     jitter = JitterOptions(contrast=options.contrast, brightness=options.brightness, colour=options.colour)
     with gdal_env(cache_bytes=CACHE_BYTES), open_dataset(plan) as dataset, torch.random.fork_rng(devices=[]):
         _describe(dataset)

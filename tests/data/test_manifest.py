@@ -56,9 +56,9 @@ def test_vectors_by_attribute_name_classes_by_name_or_id(folder: Path) -> None:
         attribute="kind",
         values={"house": 1, "street": 2, "tent": 255},
         unlabelled=0,
-        aoi=folder / "aoi.geojson",
         layer="drawn",
     )
+    assert plan_manifest(path).train[0].aoi == folder / "aoi.geojson"
 
 
 def test_without_values_the_attribute_holds_class_names(folder: Path) -> None:
@@ -141,6 +141,12 @@ def test_a_folder_with_a_manifest_stands_for_it(folder: Path) -> None:
         ('class = "road"\nweight = nan', "weight is nan"),
         ('class = "road"\nweight = inf', "weight is inf"),
         ('class = "road"\nweight = 1e308', "weight is 1e\\+308; expected a number above 0 and at most 1e6"),
+        ('class = "road"\npixels = "half"', "pixels is 'half'; expected one of centre, touched"),
+        ('class = "road"\npriority = "file"', "has priority, but all features are one class"),
+        ('attribute = "kind"\npriority = 3', 'priority is 3; expected "values"'),
+        ('attribute = "kind"\npriority = ["road"]', "priority lacks the class 'background'"),
+        ('attribute = "kind"\nvalues = {a = 1}\npriority = [1, 1]', "priority names a class twice"),
+        ('attribute = "kind"\nvalues = {}', "values is {}; expected a table"),
         ('class = "road"\ncolour = "red"', r"\[\[train\]\] 1: unknown key 'colour'"),
     ],
 )
@@ -155,6 +161,7 @@ def test_a_mistake_in_an_entry_is_named(folder: Path, rules: str, message: str) 
         ('image = "a.tif"', r"\[\[train\]\] 1: lacks 'labels'"),
         ('image = "c.tif"\nlabels = "a_labels.tif"', r"c\.tif does not exist"),
         ('image = "a.tif"\nlabels = "a_labels.tif"\nclass = "road"', "'class' is for label vectors"),
+        ('image = "a.tif"\nlabels = "a_labels.tif"\npixels = "touched"', "'pixels' is for label vectors"),
     ],
 )
 def test_a_mistake_in_a_raster_entry_is_named(folder: Path, train: str, message: str) -> None:
@@ -247,3 +254,41 @@ def test_label_rasters_are_told_by_their_suffix(folder: Path, suffix: str) -> No
     plan = plan_manifest(manifest(folder, f'image = "a.tif"\nlabels = "c{suffix}"'))
 
     assert plan.train[0].vector is None
+
+
+def test_the_area_of_a_label_raster_is_taken_over(folder: Path) -> None:
+    plan = plan_manifest(manifest(folder, 'image = "a.tif"\nlabels = "a_labels.tif"\naoi = "aoi.geojson"'))
+
+    assert (plan.train[0].aoi, plan.train[0].vector) == (folder / "aoi.geojson", None)
+
+
+@pytest.mark.parametrize(
+    ("rules", "ranked", "order"),
+    [
+        ('values = {b = "building", r = "road"}', True, ["b", "r"]),
+        ('values = {b = "building", r = "road"}\npriority = "values"', True, ["b", "r"]),
+        ('values = {b = "building", r = "road"}\npriority = "file"', False, ["b", "r"]),
+        ('values = {b = "building", r = "road"}\npriority = ["road", "building"]', True, ["r", "b"]),
+        ('values = {b = 1, x = "ignore", r = 2}\npriority = [2, 1]', True, ["r", "b", "x"]),
+        ('values = {b = 1, x = "ignore", r = 2}\npriority = ["ignore", 2, 1]', True, ["x", "r", "b"]),
+        ('priority = ["road", "building", "background"]', True, ["road", "building", "background"]),
+        ('priority = "values"', True, ["background", "building", "road"]),
+    ],
+)
+def test_priority_says_what_paints_over_what(
+    folder: Path, rules: str, ranked: bool, order: list[str]
+) -> None:
+    found = rules_of(vectors(folder, f'attribute = "kind"\n{rules}'))
+
+    assert found is not None
+    assert found.values is not None
+    assert (found.ranked, list(found.values)) == (ranked, order)
+
+
+def test_features_can_have_all_pixels_that_they_touch(folder: Path) -> None:
+    plain, touched = (
+        rules_of(vectors(folder, f'class = "road"\n{line}'))
+        for line in ('pixels = "centre"', 'pixels = "touched"')
+    )
+
+    assert (plain, touched) == (VectorRules(class_id=2), VectorRules(class_id=2, all_touched=True))

@@ -327,3 +327,37 @@ def test_notes_of_the_reader_are_shown_once_and_not_for_thousands_of_tiles(
     assert caplog.text.count("a.tif: has no CRS") == 1
     assert caplog.text.count("has no CRS") == 2
     assert "1 more notes like these about other images" in caplog.text
+
+
+@pytest.mark.parametrize("inner", ["", "manifest.toml"])
+def test_a_path_that_cannot_be_looked_into_is_explained(tmp_path: Path, inner: str) -> None:
+    with pytest.raises(LabelError, match=r"cannot be (read|looked into) \(File name too long\)"):
+        plan_dataset(tmp_path / ("a" * 300) / inner)
+
+
+def test_a_link_to_itself_is_no_data_set(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+
+    with pytest.raises(LabelError, match="no such folder or manifest"):
+        plan_dataset(tmp_path / "loop")
+
+
+def test_a_label_raster_counts_inside_its_area_only(tmp_path: Path) -> None:
+    pixels = random_pixels(40, 48)
+    write_raster(tmp_path / "town.tif", pixels)
+    write_raster(tmp_path / "ids.tif", pixels.argmax(axis=0).astype(np.uint8)[None])
+    for name, col in (("left", 0), ("right", 24)):
+        write_features(tmp_path / f"{name}.geojson", square(col, 4, 20))
+    write_classes(tmp_path)
+    entry = '[[{}]]\nimage = "town.tif"\nlabels = "ids.tif"\naoi = "{}.geojson"\n'
+    (tmp_path / "manifest.toml").write_text(
+        'classes = "classes.json"\n' + entry.format("train", "left") + entry.format("val", "right")
+    )
+
+    with open_dataset(plan_dataset(tmp_path / "manifest.toml")) as data:
+        found = data.val[0].labels.read(Window(-4, 0, 60, 40))
+
+    expected = np.full((40, 60), 255, np.uint8)
+    expected[4:24, 28:48] = pixels.argmax(axis=0)[4:24, 24:44]
+    assert np.array_equal(found, expected)
+    assert data.train[0].class_pixels.sum() == data.val[0].class_pixels.sum() == 400

@@ -40,7 +40,7 @@ def write_map(path: Path, ids: NDArray[np.uint8], classes: ClassTable = THREE) -
     with open_label_raster(bare) as source:
         grid = source.grid
     with ClassMapWriter(path, grid=grid, classes=classes) as writer:
-        writer.write_block(grid.window, ids)
+        writer.write_block(grid.window, {"classes": ids[None]})
         writer.finish()
     return path
 
