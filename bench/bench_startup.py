@@ -2,8 +2,8 @@
 
     python bench/bench_startup.py [WEIGHTS]
 
-Each step runs once to a process, in the order of `rsseg predict`; of several processes the least is shown, since
-whatever comes on top is not ours.
+Each step runs once to a process, in the order of `rsseg predict`, the last one up to the first tile that is placed; of
+several processes the least is shown, since whatever comes on top is not ours.
 """
 
 from __future__ import annotations
@@ -12,10 +12,15 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
+
+from measure import scene
 
 PROCESSES = 3
 STEPS = """
 import json, sys, time
+from pathlib import Path
 seconds, last = {}, time.process_time()
 def done(step):
     global last
@@ -29,8 +34,20 @@ from rsseg.prediction.engine import Predictor
 done("import rsseg")
 weights = rsseg.load_weights(sys.argv[1])
 done("load weights")
-Predictor(weights, rsseg.PredictOptions(device="cpu"))
+predictor = Predictor(weights, rsseg.PredictOptions(device="cpu"))
 done("prepare network")
+
+class FirstTile(Exception):
+    pass
+
+def stop(share):
+    if share > 0:
+        raise FirstTile
+
+try:
+    predictor.predict(sys.argv[2], Path(sys.argv[2]).with_name("map.tif"), on_progress=stop)
+except FirstTile:
+    done("first tile")
 print(json.dumps(seconds))
 """
 
@@ -39,11 +56,12 @@ def main() -> None:
     weights = sys.argv[1] if len(sys.argv) > 1 else "buildings"
     alone = {**os.environ, "OMP_NUM_THREADS": "1"}
     runs = []
-    for _ in range(PROCESSES):
-        said = subprocess.run(
-            [sys.executable, "-c", STEPS, weights], env=alone, check=True, stdout=subprocess.PIPE
-        ).stdout
-        runs.append(json.loads(said.splitlines()[-1]))
+    with tempfile.TemporaryDirectory() as name:
+        image = scene(Path(name), size=1024)
+        for _ in range(PROCESSES):
+            command = [sys.executable, "-c", STEPS, weights, image]
+            said = subprocess.run(command, env=alone, check=True, stdout=subprocess.PIPE).stdout
+            runs.append(json.loads(said.splitlines()[-1]))
     least = {step: min(run[step] for run in runs) for step in runs[0]}
     for step, seconds in least.items():
         print(f"{step:<18} {seconds:6.2f} s")
