@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +20,8 @@ _HINTS = {
     errno.ENOENT: "the folder was moved or removed while it was in use",
     errno.EIO: "the disk, or the way to it, fails; the system's log may say more",
 }
+
+_SUFFIX = ".part"
 
 
 def write_file(path: Path, content: bytes | memoryview) -> None:
@@ -40,7 +44,7 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """
     try:
         with TemporaryDirectory(
-            dir=path.parent, prefix=".rsseg-", suffix=".part", ignore_cleanup_errors=True
+            dir=path.parent, prefix=_prefix(path), suffix=_SUFFIX, ignore_cleanup_errors=True
         ) as folder:
             draft = Path(folder) / path.name
             write(draft)
@@ -51,6 +55,21 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         raise ResourceError(
             f"{path}: cannot be written ({err.strerror or err})", hint=disk_hint(err)
         ) from err
+
+
+def remove_drafts(path: Path) -> None:
+    """Remove what writers of a file that were killed left beside it; nobody may be writing it now.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    for folder in path.parent.glob(f"{glob.escape(_prefix(path))}*{_SUFFIX}"):
+        shutil.rmtree(folder)
+
+
+def _prefix(path: Path) -> str:
+    """How the name of a draft's folder begins; names of files may be as long as those of folders."""
+    return f".rsseg-{path.name[:40]}-"
 
 
 def sync_file(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How much memory the machine has, how much of it is free, and what this process holds.
+"""How much memory the machine has, how much of it is free, what this process holds, and whether it keeps it.
 
 A container's limit counts like the machine's size. Sources: /proc and the control groups of Linux, version 2 or 1;
 elsewhere what the standard library says.
@@ -6,6 +6,7 @@ elsewhere what the standard library says.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 import sys
@@ -15,6 +16,9 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 _CGROUP = Path("/sys/fs/cgroup")
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+"""Of glibc's malloc.h."""
 
 _VERSION_2 = ("memory.max", "memory.current")
 _VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes")
@@ -38,6 +42,19 @@ def held_memory() -> int:
         return pages * os.sysconf("SC_PAGE_SIZE")
     # The most it ever held: in bytes on macOS, in KiB elsewhere.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep memory that it frees, for work that asks for the same blocks again and again.
+
+    glibc gives large blocks back at once, and the system fills each new one with zeros, page by page: an eighth of the
+    time of a training step on a CPU. Then the process holds on to the most that it ever needed. Other C libraries are
+    left as they are.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, -1)
 
 
 def _meminfo(name: str) -> int | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rsseg.errors import ResourceError
-from rsseg.files import replace_file, write_file
+from rsseg.files import remove_drafts, replace_file, write_file
 
 
 def test_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
@@ -107,3 +107,25 @@ def test_a_file_system_that_cannot_sync_folders_is_no_error(
     write_file(tmp_path / "a.bin", b"new")
 
     assert (tmp_path / "a.bin").read_bytes() == b"new"
+
+
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    """A process that is killed leaves its draft; another writer of another file may be at work beside it."""
+    names = ["[a].bin", "[a].bin.txt", "a.bin", "x" * 250]
+    with ThreadPoolExecutor(len(names)) as pool:
+        begun, killed = threading.Barrier(len(names) + 1), threading.Event()
+
+        def draft(part: Path) -> None:
+            part.write_bytes(b"draft")
+            begun.wait(timeout=10)
+            assert killed.wait(timeout=10)
+
+        written = [pool.submit(replace_file, tmp_path / name, draft) for name in names]
+        begun.wait(timeout=10)
+        remove_drafts(tmp_path / "[a].bin")
+        left = {path.name for path in tmp_path.glob(".rsseg-*.part/*")}
+        killed.set()
+
+    assert left == set(names[1:])
+    assert isinstance(written[0].exception(), ResourceError)
+    assert {path.name for path in tmp_path.iterdir()} == left

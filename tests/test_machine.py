@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import mmap
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -86,3 +90,24 @@ def test_a_process_holds_what_it_fills() -> None:
 
 def test_where_there_is_no_proc_a_process_holds_the_most_it_ever_did(system: Path) -> None:
     assert machine.held_memory() > 2**20
+
+
+ASKS_AGAIN = """
+import resource
+from rsseg.machine import keep_freed_memory
+keep_freed_memory()
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    bytearray(1 << 26)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print([faults() for _ in range(4)])
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
+def test_memory_that_was_freed_is_not_filled_with_zeros_again() -> None:
+    ended = subprocess.run([sys.executable, "-c", ASKS_AGAIN], capture_output=True, text=True, check=True)
+
+    first, *later = json.loads(ended.stdout)
+
+    assert max(later) < first / 4

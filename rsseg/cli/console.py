@@ -7,13 +7,16 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, TextIO
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from rsseg.cli.signals import check_interrupted
 from rsseg.log import logger
+
+if TYPE_CHECKING:
+    from rsseg.training.progress import Progress
 
 
 def emit_json(value: Any) -> None:
@@ -60,6 +63,12 @@ def set_up_log(*, quiet: bool, verbose: bool) -> None:
 
 
 class _Handler(logging.StreamHandler[TextIO]):
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, above the progress bar if one is shown."""
+        bars = sys.modules.get("tqdm")  # not imported for a line of log
+        with bars.tqdm.external_write_mode(self.stream) if bars else nullcontext():
+            super().emit(record)
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Stop talking when nobody can hear it any more."""
         if isinstance(sys.exc_info()[1], OSError):
@@ -100,3 +109,37 @@ def progress_bar(
             bar.update(share * total - bar.n)
 
         yield advance
+
+
+@contextmanager
+def training_bar(*, quiet: bool) -> Iterator[Callable[[Progress], None]]:
+    """The same for a training run, which tells more of itself; its bar begins where the run is gone on with."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda _progress: check_interrupted()
+        return
+    from tqdm import tqdm
+
+    layout = "{desc} {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
+    with ExitStack() as stack:
+        bars: list[tqdm[Any]] = []
+
+        def advance(progress: Progress) -> None:
+            check_interrupted()
+            said, before = _in_words(progress), progress.step - 1
+            if not bars:
+                bar = tqdm(
+                    total=progress.steps, initial=before, desc=said, bar_format=layout, file=sys.stderr
+                )
+                bars.append(stack.enter_context(bar))
+            bars[0].set_description_str(said, refresh=False)
+            bars[0].update()
+
+        yield advance
+
+
+def _in_words(progress: Progress) -> str:
+    score = "-" if progress.mean_iou is None else f"{progress.mean_iou:.3f}"
+    return (
+        f"train: epoch {progress.epoch}/{progress.epochs}, loss {progress.loss:.3f}, mean IoU {score},"
+        f" {progress.images_per_s:.3g} images/s"
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,76 +10,20 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from rsseg.cli import options as opt
-from rsseg.cli.console import emit_json, progress_bar, say
+from rsseg.cli.console import emit_json, say, set_up_log, training_bar
 from rsseg.cli.train_check import run_check
+from rsseg.cli.train_options import PLACES, TrainCommand, train_options
 from rsseg.errors import OptionError
-from rsseg.training.options import LOSSES, TrainOptions
+from rsseg.training.options import TrainOptions
+from rsseg.training.recipe import changed, parse_setting, read_recipe
 
 if TYPE_CHECKING:
     from rsseg.training.engine import TrainSummary
 
 
-@click.command(short_help="Train a network on labelled imagery.")
+@click.command(cls=TrainCommand, short_help="Train a network on labelled imagery.")
 @click.argument("data", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "-o", "--output", "run", type=click.Path(path_type=Path), metavar="RUN", help="Folder of the run."
-)
-@click.option(
-    "--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run that was stopped."
-)
-@click.option(
-    "--preset",
-    metavar="NAME",
-    help="DATA is a published data set as it was handed out; `rsseg data presets` lists them.",
-)
-@click.option(
-    "--check", is_flag=True, help="Only report what training would see; exit code 3 where it would fail."
-)
-@click.option("--model", metavar="NAME", help="Network. [default: maresunet]")
-@click.option("--encoder", metavar="NAME", help="Its encoder. [default: resnet18 for maresunet]")
-@click.option(
-    "--weights", metavar="NAME|PATH", help="Start from existing weights with the same classes and bands."
-)
-@click.option(
-    "--pretrained",
-    metavar="FILE|imagenet",
-    help="Start from a trained encoder: a file with torchvision's names, rsseg weights, or imagenet to fetch one.",
-)
-@click.option("--epochs", type=int, metavar="N", help="Epochs; each ends with a validation. [default: 30]")
-@click.option("--steps-per-epoch", type=int, metavar="N", help="Batches in an epoch. [default: 100]")
-@click.option("--batch-size", type=int, metavar="N", help="Samples in a batch. [default: 8]")
-@click.option("--window", type=int, metavar="N", help="Side of a sample, in pixels. [default: 256]")
-@click.option("--tile", type=int, metavar="N", help="Side of the tiles of validation. [default: 512]")
-@click.option("--halo", type=int, metavar="N", help="Margin around what a tile decides. [default: 64]")
-@click.option("--lr", type=float, metavar="F", help="Highest learning rate. [default: 0.001]")
-@click.option("--weight-decay", type=float, metavar="F", help="Of AdamW, for kernels. [default: 0.01]")
-@click.option(
-    "--loss", type=click.Choice(LOSSES), help="Loss beside Dice, of every head. [default: cross-entropy]"
-)
-@click.option("--label-smoothing", type=float, metavar="F", help="Of cross-entropy, 0 to 0.99. [default: 0]")
-@click.option("--dice", type=float, metavar="F", help="Weight of the Dice loss. [default: 1]")
-@click.option(
-    "--aux-weight",
-    type=float,
-    metavar="F",
-    help="Weight of each auxiliary head's loss, for abcnet, attanet and attanet-light. [default: 1]",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
-    help="Number format of the network while it learns. [default: auto]",
-)
-@click.option("--seed", type=int, metavar="N", help="Makes random choices repeatable. [default: 0]")
-@opt.device
-@click.option("--threads", type=click.IntRange(1), metavar="N", help="Threads that compute, on a CPU.")
-@click.option(
-    "--readers", type=click.IntRange(1), default=2, show_default=True, help="Threads that read samples."
-)
-@opt.overwrite
-@opt.as_json
-@opt.verbose
-@opt.quiet
+@train_options
 def train(
     data: Path | None,
     *,
@@ -89,6 +33,8 @@ def train(
     device: str,
     threads: int | None,
     readers: int,
+    config: Path | None,
+    settings: tuple[str, ...],
     overwrite: bool,
     as_json: bool,
     quiet: bool,
@@ -105,26 +51,41 @@ def train(
       rsseg train tiles/ -o runs/first
       rsseg train town.toml -o runs/town --encoder resnet34 --epochs 50
       rsseg train tiles/ -o runs/abcnet --model abcnet --pretrained imagenet --loss ohem
+      rsseg train tiles/ -o runs/roofs --weights buildings --lr 0.0003
       rsseg train --resume runs/town
       rsseg train --check tiles/
-      rsseg train --preset vaihingen Vaihingen/ -o runs/vaihingen
+      rsseg train Vaihingen/ -o runs/manet --config docs/recipes/manet-vaihingen.toml
+      rsseg train tiles/ -o runs/again --config runs/first/config.toml --set augment.zoom=1.5
+
+    A recipe's value gives way to a flag's, and both to that of --set.
     """
+    if not check:
+        _check_usage(data, run, resume, ("config", "settings", *recipe))
+    options = _options(config, settings, recipe)
     if check:
-        chosen = {"preset": recipe["preset"], "window": recipe["window"]}
-        run_check(data, **chosen, readers=readers, as_json=as_json, quiet=quiet)
+        run_check(
+            data,
+            preset=options.preset,
+            window=options.window,
+            readers=readers,
+            as_json=as_json,
+            quiet=quiet,
+        )
         return
-    _check_usage(data, run, resume, recipe)
-    options = TrainOptions(**{name: value for name, value in recipe.items() if value is not None})
 
     from rsseg.training.engine import Machine
     from rsseg.training.engine import resume as resume_run
     from rsseg.training.engine import train as train_run
+    from rsseg.training.world import is_first_process
 
+    if not is_first_process():  # of those that torchrun started, one talks
+        quiet = True
+        set_up_log(quiet=True, verbose=False)
     machine = Machine(device=device, threads=threads, readers=readers)
     folder = resume or run
     earlier = None if resume else _checkpoint_time(folder)
     try:
-        with progress_bar("train", quiet=quiet) as on_progress:
+        with training_bar(quiet=quiet) as on_progress:
             if resume is not None:
                 summary = resume_run(resume, machine=machine, on_progress=on_progress)
             else:
@@ -142,7 +103,19 @@ def train(
         if _checkpoint_time(folder) not in (None, earlier):  # else the run there is not yet ours
             say(f"Stopped; go on with: rsseg train --resume {folder}", quiet=quiet)
         raise
-    _report(summary, as_json=as_json, quiet=quiet)
+    if is_first_process():
+        _report(summary, as_json=as_json, quiet=quiet)
+
+
+def _options(config: Path | None, settings: Iterable[str], flags: Mapping[str, Any]) -> TrainOptions:
+    """The recipe: the file's values, over them those of the flags, over them those of `--set`."""
+    recipe = read_recipe(config) if config else {}
+    for flag, value in flags.items():
+        if value is not None:
+            recipe = changed(recipe, PLACES.get(flag, flag), value)
+    for setting in settings:
+        recipe = changed(recipe, *parse_setting(setting))
+    return TrainOptions.from_dict(recipe)
 
 
 def _checkpoint_time(folder: Path | None) -> int | None:
@@ -163,7 +136,9 @@ def _check_usage(data: Path | None, run: Path | None, resume: Path | None, recip
     source = click.get_current_context().get_parameter_source
     for name in ("data", "run", "overwrite", *recipe):
         if source(name) is ParameterSource.COMMANDLINE:  # a variable stands for all runs, and is no request
-            option = {"data": "DATA", "run": "-o"}.get(name, f"--{name.replace('_', '-')}")
+            option = {"data": "DATA", "run": "-o", "settings": "--set"}.get(
+                name, f"--{name.replace('_', '-')}"
+            )
             raise OptionError(
                 f"--resume takes the recipe of the run; {option} does not go with it",
                 hint="only --device, --threads and --readers may change",

@@ -163,7 +163,7 @@ def _judge(plan: DataSetPlan, surveys: Sequence[Survey], *, window: int) -> Iter
 def _judge_one(survey: Survey) -> Iterator[Finding]:
     scene = survey.scene
     where = f"{survey.part}: {scene.name}"
-    labelled = int(scene.labelled.sum())
+    labelled = int(scene.class_pixels.sum())
     if not labelled:
         yield Finding("warning", "labels", f"{where}: has no labelled pixel and is left out")
     elif survey.unseen == labelled:

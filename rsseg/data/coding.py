@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rsseg.classes import IGNORE_INDEX
 from rsseg.errors import LabelError
-from rsseg.raster import LabelRaster, LabelSource, RasterSource, open_label_raster, open_raster
+from rsseg.raster import LabelRaster, RasterSource, open_label_raster, open_raster
 from rsseg.tiling import Window
 
 Kind = Literal["value", "colour", "segment"]
@@ -63,6 +63,7 @@ class CodedLabels:
 
     def __init__(self, path: Path, source: LabelRaster | RasterSource, coding: LabelCoding) -> None:
         self.grid = source.grid
+        self.block_bytes = source.block_bytes
         self._path = path
         self._source = source
         self._coding = coding
@@ -92,7 +93,7 @@ class CodedLabels:
         if isinstance(self._source, LabelRaster):
             values = self._source.read(window)
             return values, values != IGNORE_INDEX
-        pixels = self._source.read(window)
+        pixels = self._source.read_once(window)
         red, green, blue = pixels.data.astype(np.uint32)
         return red + 256 * green + 65536 * blue, pixels.valid
 
@@ -107,7 +108,7 @@ class CodedLabels:
         )
 
 
-def open_coded_labels(path: Path, coding: LabelCoding) -> LabelSource:
+def open_coded_labels(path: Path, coding: LabelCoding) -> CodedLabels:
     """Open a label file of another coding; the caller closes it.
 
     Raises:

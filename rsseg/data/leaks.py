@@ -13,7 +13,7 @@ import shapely
 from numpy.typing import NDArray
 
 from rsseg.classes import IGNORE_INDEX
-from rsseg.data.scenes import CELL, Scene
+from rsseg.data.scenes import Scene
 from rsseg.data.survey import Survey, merge_cells
 from rsseg.raster.footprint import Plane
 from rsseg.tiling import Window
@@ -97,7 +97,7 @@ class GroundLeaks:
                 names.append(self._train[n].survey.scene.name)
         if not names:
             return None
-        share = int(hit.sum()) * thinned / int(survey.scene.labelled.sum())
+        share = int(hit.sum()) * thinned / int(survey.scene.class_pixels.sum())
         return Leak(part=survey.part, scene=survey.scene.name, others=tuple(names), share=min(1.0, share))
 
     def _placed(self, survey: Survey) -> _Placed:
@@ -119,7 +119,7 @@ class GroundLeaks:
 
 def _tight(scene: Scene) -> Iterator[Window]:
     """The cells of a scene, each no larger than what is labelled in it."""
-    for cell, count in zip(scene.cells, scene.labelled.tolist(), strict=True):
+    for cell, count in zip(scene.cells, scene.cells.labelled.tolist(), strict=True):
         if count == cell.pixels:
             yield cell
             continue
@@ -180,13 +180,13 @@ def _is_labelled(scene: Scene, cols: NDArray[np.int64], rows: NDArray[np.int64])
     labelled = np.zeros(len(cols), dtype=np.bool_)
     if not len(cols):
         return labelled
-    cells = {(c.col_off // CELL, c.row_off // CELL): c for c in scene.cells}
-    keys, which = np.unique(np.stack([cols // CELL, rows // CELL]), axis=1, return_inverse=True)
-    order = np.argsort(which.ravel(), kind="stable")
-    ends = np.cumsum(np.bincount(which.ravel(), minlength=keys.shape[1]))
-    for key, points in zip(keys.T.tolist(), np.split(order, ends[:-1]), strict=True):
-        cell = cells.get(tuple(key))
-        if cell is not None:
+    numbers, which = np.unique(scene.cells.numbers_at(cols, rows), return_inverse=True)
+    order = np.argsort(which, kind="stable")
+    ends = np.cumsum(np.bincount(which))
+    known = np.isin(numbers, scene.cells.numbers)
+    for number, points, is_known in zip(numbers.tolist(), np.split(order, ends[:-1]), known, strict=True):
+        if is_known:
+            cell = scene.cells.window(number)
             ids = scene.labels.read(cell)
             labelled[points] = ids[rows[points] - cell.row_off, cols[points] - cell.col_off] != IGNORE_INDEX
     return labelled

@@ -1,122 +1,167 @@
-"""Random samples: which window of which scene, and how it is turned and lit.
+"""Samples: which window of which scene, and how it is turned and changed.
 
-Law: sample `index` of epoch `epoch` is a function of (seed, epoch, index) and of the data, and of nothing else: not
-of the batch, of the threads that read, nor of what was drawn before. So a resumed run sees what it would have seen.
+Law: sample `number` of a run is a function of (seed, number) and of the data, and of nothing else: not of the batch, of
+the threads that read, nor of what was drawn before. So a resumed run sees what it would have seen.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rsseg.classes import IGNORE_INDEX
-from rsseg.data.augment import ORIENTATIONS, JitterOptions, draw_light, turn
+from rsseg.data.augment import (
+    Change,
+    Mix,
+    check_augment,
+    draw_change,
+    draw_mix,
+    draw_orientation,
+    turn,
+)
+from rsseg.data.options import SampleOptions
+from rsseg.data.places import LabelledPixels, LabelledWindows
 from rsseg.data.scenes import DataSet, Scene
 from rsseg.errors import OptionError
-from rsseg.raster import Pixels
+from rsseg.log import logger
+from rsseg.raster import Grid
 from rsseg.tiling import Window
 
 MIN_LABELLED = 0.05
-"""A window is drawn again if fewer of its pixels inside the raster are labelled and valid."""
+"""A window is drawn again if fewer of its pixels inside the raster are labelled and valid; those of a grid are not."""
 
 ATTEMPTS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleOptions:
-    """How samples are drawn: the side of their window in pixels, the seed, and how they are changed."""
-
-    window: int = 256
-    seed: int = 0
-    jitter: JitterOptions = field(default_factory=JitterOptions)
-
-    def __post_init__(self) -> None:
-        if self.window < 1:
-            raise OptionError(f"window is {self.window} px; it must be at least 1")
-        if self.seed < 0:
-            raise OptionError(f"seed is {self.seed}; it must not be negative")
-
-
-@dataclass(frozen=True, kw_only=True)
 class Sample:
-    """The unit of training.
+    """The unit of training, turned but not yet changed.
 
-    `pixels` (C, H, W) in the image's type, `valid` (H, W) bool, `labels` (H, W) uint8 with 255 where nothing is to
-    be learnt, which includes all invalid pixels; `gain` and `offset` (C,) change the scaled pixels (see `augment`).
+    `pixels` (C, R, R) in the image's type, `valid` (R, R) bool, `labels` (R, R) uint8 with 255 where nothing is to
+    be learnt, which includes all invalid pixels; R is `change.read_side` of the window. What `mix` says comes from
+    `donor`.
     """
 
     pixels: NDArray[np.generic]
     valid: NDArray[np.bool_]
     labels: NDArray[np.uint8]
-    gain: np.float32
-    offset: NDArray[np.float32]
+    change: Change
+    mix: Mix | None = None
+    donor: Sample | None = None
 
 
 class Sampler:
-    """Draws and reads samples of the train scenes; may be called from any thread."""
+    """Draws and reads samples of the train scenes; may be called from any thread.
+
+    Raises:
+        OptionError: the changes do not fit the images or the classes, or a class to paste has no pixel in train.
+        RasterError: the labels cannot be read.
+    """
 
     def __init__(self, dataset: DataSet, options: SampleOptions) -> None:
         self._dataset = dataset
         self._options = options
-        self._scene_ends = np.cumsum(dataset.shares())
-        self._label_ends = [np.cumsum(scene.labelled) for scene in dataset.train]
+        self._paste_ids = check_augment(
+            options.augment, channels=dataset.channels, dtype=dataset.dtype, classes=dataset.classes
+        )
+        pixels = np.sum([scene.class_pixels for scene in dataset.train], axis=0)
+        self._check_pasted(pixels)
+        present: list[int | None] = [*np.flatnonzero(pixels).tolist()]
+        self._centres = present if options.sampling == "balanced" else [None]
+        densities = dataset.shares() / [scene.class_pixels.sum() for scene in dataset.train]
+        self._pixels = {
+            class_id: LabelledPixels(dataset.train, densities, class_id=class_id)
+            for class_id in {*self._centres, *self._paste_ids}
+        }
+        self._grid = self._plan_grid() if options.sampling == "grid" else None
 
-    def sample(self, epoch: int, index: int) -> Sample:
-        """Draw and read sample `index` of an epoch.
+    def sample(self, number: int) -> Sample:
+        """Draw and read sample `number` of the run, from 0.
 
         Raises:
             RasterError: the image or the label cannot be read.
         """
-        options = self._options
-        rng = np.random.default_rng([options.seed, epoch, index])
-        for _attempt in range(ATTEMPTS):
-            pixels, labels, inside = self._read(rng)
-            if np.count_nonzero(labels != IGNORE_INDEX) >= MIN_LABELLED * inside:
-                break
-        orientation = int(rng.integers(ORIENTATIONS))
-        gain, offset = draw_light(rng, len(pixels.data), options=options.jitter)
-        return Sample(
-            pixels=turn(pixels.data, orientation),
-            valid=turn(pixels.valid, orientation),
-            labels=turn(labels, orientation),
-            gain=gain,
-            offset=offset,
+        rng = np.random.default_rng([self._options.seed, number])
+        mix = draw_mix(rng, options=self._options.augment, paste_ids=self._paste_ids)
+        sample = (
+            self._around_a_pixel(rng, self._centres) if self._grid is None else self._of_grid(rng, number)
         )
+        if mix is None:
+            return sample
+        return replace(sample, mix=mix, donor=self._around_a_pixel(rng, mix.classes or self._centres))
 
-    def _read(self, rng: np.random.Generator) -> tuple[Pixels, NDArray[np.uint8], int]:
-        """Read a window around a random labelled pixel.
+    def _around_a_pixel(self, rng: np.random.Generator, class_ids: Sequence[int | None]) -> Sample:
+        """A square around a pixel of one of some classes, all equally likely; None stands for any class."""
+        change, orientation = self._draw_change(rng)
+        side = change.read_side(self._options.window)
+        pixels = self._pixels[class_ids[int(rng.integers(len(class_ids)))]]
+        for _attempt in range(ATTEMPTS):
+            scene, col, row = pixels.draw(rng)
+            window = _square_around(col, row, scene.image.grid, side)
+            sample = _read(scene, window, change)
+            inside = window.intersection(scene.image.grid.window).pixels
+            if np.count_nonzero(sample.labels != IGNORE_INDEX) >= MIN_LABELLED * inside:
+                break
+        return _turned(sample, orientation)
 
-        Returns:
-            Its pixels, its labels with 255 where invalid, and how many of its pixels are inside the raster.
-        """
-        number = int(np.searchsorted(self._scene_ends, rng.random() * self._scene_ends[-1], side="right"))
-        scene = self._dataset.train[number]
-        col, row = self._labelled_pixel(rng, scene, self._label_ends[number])
-        window = _window_around(col, row, scene, self._options.window)
-        pixels = scene.image.read(window)
-        labels = np.where(pixels.valid, scene.labels.read(window), np.uint8(IGNORE_INDEX))
-        return pixels, labels, window.intersection(scene.image.grid.window).pixels
+    def _of_grid(self, rng: np.random.Generator, number: int) -> Sample:
+        """A square around a window of the grid, which leaves out what its neighbours show."""
+        assert self._grid is not None
+        change, orientation = self._draw_change(rng)
+        side = change.read_side(self._options.window)
+        scene, own = self._grid.window(number)
+        col, row = own.col_off + own.width // 2, own.row_off + own.height // 2
+        window = _square_around(col, row, scene.image.grid, side)
+        sample = _read(scene, window, change)
+        own = own.expanded(max(0, (side - self._options.window) // 2)).intersection(window)
+        labels = np.full_like(sample.labels, IGNORE_INDEX)
+        labels[own.slices(window)] = sample.labels[own.slices(window)]
+        return _turned(replace(sample, labels=labels), orientation)
 
-    @staticmethod
-    def _labelled_pixel(rng: np.random.Generator, scene: Scene, ends: NDArray[np.int64]) -> tuple[int, int]:
-        """Column and row of one of the scene's labelled pixels, all equally likely."""
-        target = int(rng.integers(ends[-1]))
-        number = int(np.searchsorted(ends, target, side="right"))
-        cell = scene.cells[number]
-        labelled = np.flatnonzero(scene.labels.read(cell) != IGNORE_INDEX)
-        row, col = divmod(int(labelled[target - int(ends[number])]), cell.width)
-        return cell.col_off + col, cell.row_off + row
+    def _draw_change(self, rng: np.random.Generator) -> tuple[Change, int]:
+        augment = self._options.augment
+        change = draw_change(rng, self._dataset.channels, options=augment)
+        return change, draw_orientation(rng, augment.turns)
+
+    def _plan_grid(self) -> LabelledWindows:
+        if any(scene.entry.weight is not None for scene in self._dataset.train):
+            logger.warning("the grid shows each window once in a pass: the weights of scenes do not count")
+        return LabelledWindows(self._dataset.train, side=self._options.window, seed=self._options.seed)
+
+    def _check_pasted(self, pixels: NDArray[np.int64]) -> None:
+        missing = [self._dataset.classes.names[i] for i in self._paste_ids if not pixels[i]]
+        if missing:
+            raise OptionError(
+                f"paste classes have {', '.join(missing)}, of which train has no pixel",
+                hint="paste classes that train shows",
+            )
 
 
-def _window_around(col: int, row: int, scene: Scene, side: int) -> Window:
-    """A square with the pixel in its middle, shifted into the raster where that is large enough."""
-    grid = scene.image.grid
-    return Window(
-        _inside(col - side // 2, side, grid.width), _inside(row - side // 2, side, grid.height), side, side
+def _read(scene: Scene, window: Window, change: Change) -> Sample:
+    pixels = scene.image.read(window)
+    labels = np.where(pixels.valid, scene.labels.read(window), np.uint8(IGNORE_INDEX))
+    return Sample(pixels=pixels.data, valid=pixels.valid, labels=labels, change=change)
+
+
+def _turned(sample: Sample, orientation: int) -> Sample:
+    return replace(
+        sample,
+        pixels=turn(sample.pixels, orientation),
+        valid=turn(sample.valid, orientation),
+        labels=turn(sample.labels, orientation),
     )
 
 
-def _inside(start: int, side: int, length: int) -> int:
-    return max(0, min(start, length - side))
+def _square_around(col: int, row: int, grid: Grid, side: int) -> Window:
+    """A square with a pixel in its middle, shifted into the raster, or to hold all of it where it is smaller."""
+    return Window(
+        _shifted(col - side // 2, side, grid.width), _shifted(row - side // 2, side, grid.height), side, side
+    )
+
+
+def _shifted(start: int, side: int, length: int) -> int:
+    low, high = sorted((0, length - side))
+    return min(max(start, low), high)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg.classes import IGNORE_INDEX, ClassTable
+from rsseg.data.cells import Cells, find_cells
 from rsseg.data.channels import name_channels
 from rsseg.data.entries import CardNotes, DataSetPlan, SceneEntry
 from rsseg.data.labels import open_labels
@@ -23,12 +24,6 @@ from rsseg.data.tiles import plan_tile_folder
 from rsseg.errors import LabelError, RasterError
 from rsseg.log import logger
 from rsseg.raster import LabelSource, RasterSource, open_raster
-from rsseg.tiling import Window, plan_blocks
-
-CELL = 128
-"""Side of the cells in which labelled pixels are counted, in pixels."""
-
-_SCAN_BLOCK = 8 * CELL
 
 SHOWN_NOTES = 5
 """Notes of the reader that are shown; the others are counted."""
@@ -37,7 +32,7 @@ OPENERS = 4
 """Threads that open scenes and look for their labels."""
 
 FILES_OF_A_SCENE = 2
-"""Image and label: what is open where each scene is looked at once. A file in strips holds some of them in memory."""
+"""Image and label: what is open where each scene is looked at once."""
 
 OPEN_FILES = 64
 """Rasters that are open at one time, each once per reading thread."""
@@ -47,17 +42,23 @@ OPEN_FILES = 64
 class Scene:
     """One image with its labels on the same grid.
 
-    `cells` are the parts of the raster that hold labels, `labelled` (cells,) int64 how many labelled pixels each
-    has; `class_pixels` (classes,) int64 counts them by class. `image` and `labels` may be read from any thread.
+    `entry` is what was opened, `cells` tell where labels are. `image` and `labels` may be read from any thread.
     """
 
-    name: str
+    entry: SceneEntry
     image: PooledRaster
     labels: LabelSource
-    cells: tuple[Window, ...]
-    labelled: NDArray[np.int64]
-    class_pixels: NDArray[np.int64]
-    weight: float | None
+    cells: Cells
+
+    @property
+    def name(self) -> str:
+        """The name of the image's file."""
+        return self.entry.image.name
+
+    @property
+    def class_pixels(self) -> NDArray[np.int64]:
+        """How many pixels of each class are labelled (classes,)."""
+        return self.cells.class_pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +87,7 @@ class DataSet:
 
     def shares(self) -> NDArray[np.float64]:
         """The share of samples that each train scene gives, by weight or by labelled area; they add up to 1."""
-        sizes = [s.labelled.sum() if s.weight is None else s.weight for s in self.train]
+        sizes = [s.class_pixels.sum() if s.entry.weight is None else s.entry.weight for s in self.train]
         return np.asarray(sizes, dtype=np.float64) / np.sum(sizes, dtype=np.float64)
 
     def gsd_m(self) -> float | None:
@@ -197,15 +198,11 @@ def open_scene(pool: FilePool, plan: DataSetPlan, entry: SceneEntry) -> Scene:
     """
     image = PooledRaster(pool, partial(_open_image, entry.image, plan))
     labels = open_labels(pool, entry, image.grid)
-    cells, labelled, class_pixels = _find_labels(labels, entry.labels, plan.classes)
     return Scene(
-        name=entry.image.name,
+        entry=entry,
         image=image,
         labels=labels,
-        cells=cells,
-        labelled=labelled,
-        class_pixels=class_pixels,
-        weight=entry.weight,
+        cells=find_cells(labels, path=entry.labels, classes=plan.classes),
     )
 
 
@@ -215,47 +212,6 @@ def _open_image(path: Path, plan: DataSetPlan) -> RasterSource:
         source.close()
         return open_raster(path, bands=(1, 1, 1))
     return source
-
-
-def _find_labels(
-    labels: LabelSource, path: Path, classes: ClassTable
-) -> tuple[tuple[Window, ...], NDArray[np.int64], NDArray[np.int64]]:
-    """Cells that hold labels, how many each holds, and how many pixels each class has."""
-    grid = labels.grid
-    cells: list[Window] = []
-    counts: list[int] = []
-    histogram = np.zeros(256, dtype=np.int64)
-    for block in plan_blocks(grid.width, grid.height, block=_SCAN_BLOCK):
-        ids = labels.read(block)
-        found = np.bincount(ids.ravel(), minlength=256)
-        _check_ids(found, ids, block, path=path, classes=classes)
-        histogram += found
-        if found[IGNORE_INDEX] == ids.size:
-            continue
-        for cell in plan_blocks(block.width, block.height, block=CELL):
-            count = int(np.count_nonzero(ids[cell.slices()] != IGNORE_INDEX))
-            if count:
-                cells.append(
-                    Window(
-                        block.col_off + cell.col_off, block.row_off + cell.row_off, cell.width, cell.height
-                    )
-                )
-                counts.append(count)
-    return tuple(cells), np.asarray(counts, dtype=np.int64), histogram[: len(classes)]
-
-
-def _check_ids(
-    found: NDArray[np.int64], ids: NDArray[np.uint8], block: Window, *, path: Path, classes: ClassTable
-) -> None:
-    wrong = np.flatnonzero(found[:IGNORE_INDEX])
-    wrong = wrong[wrong >= len(classes)]
-    if wrong.size:
-        row, col = (int(v) for v in np.argwhere(ids == wrong[0])[0])
-        raise LabelError(
-            f"{path}: holds label {wrong[0]}; the classes are 0 to {len(classes) - 1}, and {IGNORE_INDEX} is left out"
-            f" (first at column {block.col_off + col}, row {block.row_off + row})",
-            hint="add the class to classes.json, or write 255 where pixels shall be left out",
-        )
 
 
 def check_alike(scenes: Sequence[Scene]) -> None:
@@ -285,7 +241,8 @@ def check_apart(train: Sequence[Scene], val: Sequence[Scene]) -> None:
         learnt.setdefault(Path(scene.image.path).resolve(), []).append(scene)
     for scene in val:
         for other in learnt.get(Path(scene.image.path).resolve(), []):
-            for cell in sorted({*scene.cells} & {*other.cells}, key=lambda c: (c.row_off, c.col_off)):
+            for number in np.intersect1d(scene.cells.numbers, other.cells.numbers).tolist():
+                cell = scene.cells.window(number)
                 both = (scene.labels.read(cell) != IGNORE_INDEX) & (other.labels.read(cell) != IGNORE_INDEX)
                 if both.any():
                     raise LabelError(

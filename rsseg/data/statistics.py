@@ -15,7 +15,7 @@ SAMPLES = 64
 def plan_scaling(dataset: DataSet, sampler: Sampler) -> Scaling:
     """The scaling of new weights: the usual one for 8-bit RGB, otherwise measured on training samples.
 
-    Mean and standard deviation of each channel are taken over the valid pixels of the first samples of epoch 0, so
+    Mean and standard deviation of each channel are taken over the valid pixels of the first samples, so
     they depend on the seed and the data only. A channel that never changes is scaled by 1.
 
     Raises:
@@ -25,8 +25,8 @@ def plan_scaling(dataset: DataSet, sampler: Sampler) -> Scaling:
         return default_scaling(3)
     counted = 0
     sums = np.zeros((2, dataset.channels), dtype=np.float64)
-    for index in range(SAMPLES):
-        sample = sampler.sample(0, index)
+    for number in range(SAMPLES):
+        sample = sampler.sample(number)
         values = sample.pixels[:, sample.valid].astype(np.float64)  # (C, pixels)
         counted += values.shape[1]
         sums += values.sum(axis=1), np.square(values).sum(axis=1)

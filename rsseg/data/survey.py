@@ -61,14 +61,15 @@ def survey_scene(scene: Scene, *, part: str, mark: bool, on_progress: Callable[[
     unseen = 0
     marks: list[NDArray[np.uint64]] = []
     blocks = plan_blocks(grid.width, grid.height, block=_BLOCK)
-    for number, block in enumerate(blocks, start=1):
-        pixels, labels = scene.image.read(block), scene.labels.read(block)
-        unseen += int(np.count_nonzero(~pixels.valid & (labels != IGNORE_INDEX)))
-        labels = np.where(pixels.valid, labels, np.uint8(IGNORE_INDEX))
-        counts += np.bincount(labels.ravel(), minlength=256)
-        if mark:
-            marks.append(marks_of(pixels, labels, share=max(1 / _RARE, _FEWEST / grid.window.pixels)))
-        on_progress(number / len(blocks))
+    with scene.image.open() as image:
+        for number, block in enumerate(blocks, start=1):
+            pixels, labels = image.read(block), scene.labels.read(block)
+            unseen += int(np.count_nonzero(~pixels.valid & (labels != IGNORE_INDEX)))
+            labels = np.where(pixels.valid, labels, np.uint8(IGNORE_INDEX))
+            counts += np.bincount(labels.ravel(), minlength=256)
+            if mark:
+                marks.append(marks_of(pixels, labels, share=max(1 / _RARE, _FEWEST / grid.window.pixels)))
+            on_progress(number / len(blocks))
     found = np.unique(np.concatenate(marks)) if marks else np.empty(0, dtype=np.uint64)
     return Survey(
         part=part,

@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol
 from torch import Tensor, nn
 
 from rsseg.models.attention import ChannelAttention, PositionAttention
-from rsseg.models.blocks import ConvUnit
+from rsseg.models.blocks import ConvUnit, TransposedConv
 from rsseg.models.context import AnyContext, BlockContext
 from rsseg.models.network import Network, pad_to_multiple, reduce_valid
 from rsseg.models.resnet import STRIDES, ResNet
@@ -25,7 +25,7 @@ class DecoderBlock(nn.Module):
         inner = channels // 4
         self.reduce = ConvUnit(nn.Conv2d(channels, inner, 1), norm=True)
         self.upsample = ConvUnit(
-            nn.ConvTranspose2d(inner, inner, 3, stride=2, padding=1, output_padding=1), norm=True
+            TransposedConv(inner, inner, 3, stride=2, padding=1, output_padding=1), norm=True
         )
         self.expand = ConvUnit(nn.Conv2d(inner, out, 1), norm=True)
 
@@ -40,7 +40,7 @@ class Head(nn.Module):
 
     def __init__(self, channels: int, *, classes: int) -> None:
         super().__init__()
-        self.upsample = ConvUnit(nn.ConvTranspose2d(channels, 32, 4, stride=2, padding=1), norm=False)
+        self.upsample = ConvUnit(TransposedConv(channels, 32, 4, stride=2, padding=1), norm=False)
         self.refine = ConvUnit(nn.Conv2d(32, 32, 3, padding=1), norm=False)
         self.classify = nn.Conv2d(32, classes, 3, padding=1)
 

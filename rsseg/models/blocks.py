@@ -9,6 +9,28 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
+class TransposedConv(nn.ConvTranspose2d):
+    """A transposed convolution that adds its bias in a step of its own while it learns.
+
+    Within the convolution, torch on a CPU takes longer for the gradient of the bias than for that of the kernel.
+    """
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Apply it, as `nn.ConvTranspose2d` does."""
+        if self.bias is None or output_size is not None or not self.training:
+            return super().forward(x, output_size)
+        y = functional.conv_transpose2d(
+            x,
+            self.weight,
+            stride=self.stride,
+            padding=self.padding,  # type: ignore[arg-type]
+            output_padding=self.output_padding,
+            groups=self.groups,
+            dilation=self.dilation,
+        )
+        return y.add_(self.bias.to(y.dtype).view(1, -1, 1, 1))
+
+
 class ConvUnit(nn.Module):
     """A convolution, batch norm if wanted, ReLU."""
 

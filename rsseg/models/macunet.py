@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rsseg.models.attention import ChannelGate
+from rsseg.models.blocks import TransposedConv
 from rsseg.models.context import AnyContext, GateContext
 from rsseg.models.network import Network, pad_to_multiple, reduce_valid
 
@@ -59,7 +60,7 @@ class Level(nn.Module):
         super().__init__()
         c = CHANNELS[level]
         self.rise = nn.ModuleDict(
-            {str(chain): nn.ConvTranspose2d(2 * c, c, 2, stride=2) for chain in range(4, level - 1, -1)}
+            {str(chain): TransposedConv(2 * c, c, 2, stride=2) for chain in range(4, level - 1, -1)}
         )
         self.gate = ChannelGate(len(CHANNELS) * c, 2 * c)
         self.refine = nn.Sequential(AsymmetricUnit(2 * c, c), AsymmetricUnit(c, c))

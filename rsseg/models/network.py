@@ -123,7 +123,9 @@ class Network(nn.Module):
         samples, _, height, width = x.shape
         positions = -(-height // self.stride) * -(-width // self.stride)
         single = samples < self.least_batch or samples * positions < 2
-        if single and any(isinstance(module, nn.BatchNorm2d) for module in self.modules()):
+        if single and any(
+            isinstance(module, nn.BatchNorm2d) and module.training for module in self.modules()
+        ):
             raise OptionError(
                 f"{type(self).__name__}: batch size {samples} at {width} x {height} px leaves batch norm a single"
                 " value per channel",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from rsseg.raster.grid import Grid
+from rsseg.files import write_file
+from rsseg.raster.grid import Grid, to_ground
 from rsseg.raster.polygons import (
     Bounds,
     PolygonLayer,
@@ -70,7 +72,9 @@ class Area:
         inside = np.zeros((window.height, window.width), dtype=np.bool_)
         part = window.intersection(self.extent)
         if part.pixels:
-            inside[part.slices(window)] = self._shapes.paint(part, background=0) == 1
+            # Most windows lie in the middle of an area, and painting costs milliseconds.
+            whole = self._shapes.cover(part)
+            inside[part.slices(window)] = whole or self._shapes.paint(part, background=0) == 1
         return inside
 
 
@@ -107,6 +111,33 @@ def open_area(path: str | Path, *, grid: Grid, touched: bool = False) -> Area:
 def empty_area(path: str | Path) -> Area:
     """What a file of polygons that lie elsewhere means for a raster: none of its pixels is inside."""
     return Area(str(path), np.empty(0, dtype=object), extent=Window(0, 0, 0, 0))
+
+
+def can_write_area(grid: Grid) -> bool:
+    """Whether polygons can be laid on a raster; see `polygons_on_grid`."""
+    return not (grid.gcps or grid.rpcs is not None or grid.transform.is_degenerate)
+
+
+def write_area(path: Path, windows: Iterable[Window], grid: Grid) -> None:
+    """Write windows of a raster as polygons: `open_area` finds just their pixels inside.
+
+    The file has no CRS, so that its coordinates are taken in the raster's, for which not every format has a word.
+
+    Args:
+        path: a .csv file.
+        windows: of the raster.
+        grid: the raster's, for which `can_write_area`.
+
+    Raises:
+        ResourceError: the disk does not take it.
+    """
+    lines = ["number,WKT"]
+    for number, window in enumerate(windows):
+        left, top, right, bottom = window.cols.start, window.rows.start, window.cols.stop, window.rows.stop
+        corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+        ring = shapely.Polygon([to_ground(grid.transform, *corner) for corner in corners])
+        lines.append(f'{number},"{shapely.to_wkt(ring, rounding_precision=-1)}"')
+    write_file(path, "".join(f"{line}\n" for line in lines).encode())
 
 
 def _near_raster(layer: PolygonLayer, grid: Grid) -> tuple[PolygonLayer, int]:

@@ -35,12 +35,19 @@ class LabelSource(Protocol):
 
 
 class LabelRaster:
-    """A label raster or class map. Made by `open_label_raster`; close it, best with `with`."""
+    """A label raster or class map. Made by `open_label_raster`; close it, best with `with`.
+
+    `in_strips` says that it is stored in blocks as wide as it is, so that whole rows are read best; `block_bytes` is
+    the size of a decoded block.
+    """
 
     def __init__(self, path: str, handles: Handles, *, band: int, rule: ValidityRule) -> None:
         self.path = path
         with handles.use() as dataset:
             self.grid = grid_of(dataset)
+            rows, cols = dataset.block_shapes[band - 1]
+            self.block_bytes = rows * cols * np.dtype(dataset.dtypes[band - 1]).itemsize
+            self.in_strips = bool(cols >= dataset.width)
         self._handles = handles
         self._band = band
         self._rule = rule

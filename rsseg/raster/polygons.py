@@ -220,6 +220,10 @@ class Shapes:
         """Whether any polygon touches a window."""
         return bool(len(self._near(window)))
 
+    def cover(self, window: Window) -> bool:
+        """Whether one polygon holds a window as a whole; polygons that cross themselves may give a wrong answer."""
+        return bool(len(self._tree.query(_box(window), predicate="covered_by")))
+
     def paint(self, window: Window, *, background: int) -> NDArray[np.uint8]:
         """Class ids (rows, cols) of the pixels whose centre is in a polygon, or that it touches if all count."""
         near = self._near(window)
@@ -239,5 +243,8 @@ class Shapes:
 
     def _near(self, window: Window) -> NDArray[np.intp]:
         """Which polygons may touch a window, in the order of painting."""
-        box = shapely.box(window.cols.start, window.rows.start, window.cols.stop, window.rows.stop)
-        return np.sort(self._tree.query(box, predicate="intersects"))
+        return np.sort(self._tree.query(_box(window), predicate="intersects"))
+
+
+def _box(window: Window) -> Any:
+    return shapely.box(window.cols.start, window.rows.start, window.cols.stop, window.rows.stop)

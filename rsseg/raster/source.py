@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -99,8 +100,19 @@ class RasterSource(ABC):
         Raises:
             RasterError: a block cannot be read; the message names file and window.
         """
+        return self._read_around(window, self._swaths.read if self.is_striped else self._read_inside)
+
+    def read_once(self, window: Window) -> Pixels:
+        """Read the pixels of a window as `read` does, keeping nothing for the windows beside it.
+
+        Raises:
+            RasterError: a block cannot be read; the message names file and window.
+        """
+        return self._read_around(window, self._read_inside)
+
+    def _read_around(self, window: Window, read: Callable[[Window], Pixels]) -> Pixels:
+        """Read a window by way of `read`, which knows the raster's inside only."""
         inside = window.intersection(self.grid.window)
-        read = self._swaths.read if self.is_striped else self._read_inside
         if inside == window and window.pixels:
             return read(window)
         data = np.zeros((len(self.bands), window.height, window.width), dtype=self.dtype)
@@ -111,13 +123,11 @@ class RasterSource(ABC):
             data[:, rows, cols], valid[rows, cols] = pixels.data, pixels.valid
         return Pixels(data, valid)
 
-    def read_once(self, window: Window) -> Pixels:
-        """Read a window that lies in the raster, keeping nothing for the windows beside it.
-
-        Raises:
-            RasterError: a block cannot be read; the message names file and window.
-        """
-        return self._read_inside(window)
+    @property
+    def block_bytes(self) -> int:
+        """Size of a decoded block, all channels together."""
+        rows, cols = self.block_shape
+        return rows * cols * self.pixel_bytes
 
     def swath_columns(self, rows: int) -> int:
         """How many columns of so many rows are read at a time; the whole width where the file is not striped."""

@@ -1,6 +1,7 @@
 """Where a run stands, to the bit: enough to go on as if it had never stopped.
 
-Samples depend on (seed, epoch, index) only, so no random state has to be kept. Loading executes nothing.
+Samples depend on (seed, number) only, and dropout on (seed, step), so no random state has to be kept. Loading executes
+nothing.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ from torch import Tensor
 from rsseg.errors import WeightsError
 from rsseg.files import write_file
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     """The state of a run after `step` batches.
 
-    `config` is that of the run, `card` the card of its weights as JSON, `network` and `optimizer` state dicts,
-    `scaler` the gradient scaler's state (empty without one), `history` one row of figures for each finished epoch,
-    `loss_sum` the sum of the losses since the last finished epoch. `data` is what `describe_data` said of the data and
-    `precision` what the run computes in; both are empty in checkpoints from before they were kept.
+    `config` is that of the run, `card` the card of its weights as JSON, `network` and `optimizer` state dicts, `scaler`
+    and `average` the state of gradient scaler and moving average (empty without one), `history` one row of figures for
+    each finished epoch, `tally` the fields of the `Tally` of the next. `data` is what `describe_data` said, `precision`
+    what the run computes in.
     """
 
     config: Mapping[str, Any]
@@ -38,8 +39,9 @@ class Checkpoint:
     network: Mapping[str, Tensor]
     optimizer: Mapping[str, Any]
     scaler: Mapping[str, Any] = field(default_factory=dict)
+    average: Mapping[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
-    loss_sum: float = 0.0
+    tally: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, str] = field(default_factory=dict)
     precision: str = ""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from rsseg.errors import LabelError, WeightsError
 from rsseg.training.checkpoint import Checkpoint, load_checkpoint
 from rsseg.training.fingerprint import check_same_data, describe_data
 from rsseg.training.options import TrainOptions
+from rsseg.training.progress import Progress
 from rsseg.training.run_folder import RunFolder
 from rsseg.training.session import Machine, Session, TrainSummary
 from rsseg.training.start import check_recipe, open_training_data, plan_card, start_network
+from rsseg.training.world import joined_world
 from rsseg.weights import WeightCard, build_from_card
 
 __all__ = ["Machine", "TrainSummary", "resume", "train"]
@@ -26,9 +29,11 @@ def train(
     options: TrainOptions,
     machine: Machine | None = None,
     overwrite: bool = False,
-    on_progress: Callable[[float], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> TrainSummary:
     """Train a network on a folder of labelled tiles or a manifest.toml.
+
+    Of the processes that `torchrun` starts, all call this alike; the first writes the run.
 
     Args:
         data: see `rsseg.data.scenes.plan_dataset`.
@@ -36,7 +41,7 @@ def train(
         options: the recipe.
         machine: where to compute.
         overwrite: replace an earlier run in that folder.
-        on_progress: is told the share done, from 0 to 1.
+        on_progress: is told after every step, in the first process.
 
     Raises:
         OptionError: the run exists, or options do not fit.
@@ -48,9 +53,13 @@ def train(
     """
     config: dict[str, Any] = {"data": os.path.realpath(data), "train": options.to_dict()}
     folder = RunFolder(run)
-    folder.check_free(overwrite=overwrite)
-    check_recipe(options)
-    with open_training_data(data, options) as (dataset, sampler):
+    machine = machine or Machine()
+    with ExitStack() as stack:
+        world = stack.enter_context(joined_world(machine.device))
+        if world.is_first:
+            folder.check_free(overwrite=overwrite)
+        check_recipe(options)
+        dataset, sampler = stack.enter_context(open_training_data(data, options))
         card = plan_card(dataset, sampler, options)
         network, card = start_network(card, options)
         session = Session(
@@ -62,17 +71,18 @@ def train(
             config=config,
             facts=describe_data(dataset, data),
             options=options,
-            machine=machine or Machine(),
+            machine=machine,
+            world=world,
         )
-        with folder.locked():  # from here on an earlier run is gone
-            folder.create()
-            folder.write_config(config)
-            session.save()
-            return session.run(on_progress or _ignore)
+        if world.is_first:
+            stack.enter_context(folder.locked())
+            folder.create()  # from here on an earlier run is gone
+        session.begin()
+        return session.run(on_progress or _ignore)
 
 
 def resume(
-    run: Path, *, machine: Machine | None = None, on_progress: Callable[[float], None] | None = None
+    run: Path, *, machine: Machine | None = None, on_progress: Callable[[Progress], None] | None = None
 ) -> TrainSummary:
     """Go on with a run from its last checkpoint; see `train`.
 
@@ -82,43 +92,57 @@ def resume(
     """
     folder = RunFolder(run)
     config = folder.read_config()
-    with folder.locked():
+    machine = machine or Machine()
+    with ExitStack() as stack:
+        world = stack.enter_context(joined_world(machine.device))
+        if world.is_first:
+            stack.enter_context(folder.locked())
         checkpoint = load_checkpoint(folder.checkpoint)
         _check_same_config(folder, config, checkpoint)
         _check_best(folder, checkpoint)
         options = TrainOptions.from_dict(config["train"])
         card = WeightCard.from_json(checkpoint.card)
         data = _existing(folder, Path(config["data"]))
-        with open_training_data(data, options) as (dataset, sampler):
-            facts = describe_data(dataset, data)
-            check_same_data(facts, checkpoint.data, card, run=run)
-            session = Session(
-                folder,
-                dataset,
-                sampler,
-                card,
-                network=build_from_card(card),
-                config=config,
-                facts=facts,
-                options=options,
-                machine=machine or Machine(),
-                precision=checkpoint.precision,
-            )
-            session.restore(checkpoint)
-            return session.run(on_progress or _ignore)
+        dataset, sampler = stack.enter_context(open_training_data(data, options))
+        facts = describe_data(dataset, data)
+        check_same_data(facts, checkpoint.data, run=run)
+        session = Session(
+            folder,
+            dataset,
+            sampler,
+            card,
+            network=build_from_card(card),
+            config=config,
+            facts=facts,
+            options=options,
+            machine=machine,
+            precision=checkpoint.precision,
+            world=world,
+        )
+        session.restore(checkpoint)
+        return session.run(on_progress or _ignore)
 
 
 def _check_same_config(folder: RunFolder, config: dict[str, Any], checkpoint: Checkpoint) -> None:
-    """The recipe must be the same; the data may lie elsewhere if the checkpoint knows what they were."""
-    old, new = checkpoint.config.get("train", {}), config["train"]
-    changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
-    if config["data"] != checkpoint.config.get("data") and not checkpoint.data:
-        changed.append("data")
+    """The recipe must be the same; the data may lie elsewhere."""
+    old, new = _flat(checkpoint.config["train"]), _flat(config["train"])
+    changed = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
     if changed:
         raise WeightsError(
             f"{folder.config}: {', '.join(changed)} changed since the checkpoint was written",
             hint="a run keeps its recipe; undo the change, or start a new run (with --weights if you like)",
         )
+
+
+def _flat(table: Mapping[str, Any], place: str = "") -> dict[str, Any]:
+    """Options by their full names, such as optimizer.lr."""
+    values: dict[str, Any] = {}
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            values |= _flat(value, f"{place}{name}.")
+        else:
+            values[place + name] = list(value) if isinstance(value, tuple) else value  # TOML has lists
+    return values
 
 
 def _check_best(folder: RunFolder, checkpoint: Checkpoint) -> None:
@@ -140,5 +164,5 @@ def _existing(folder: RunFolder, data: Path) -> Path:
     return data
 
 
-def _ignore(_share: float) -> None:
+def _ignore(_progress: Progress) -> None:
     """Progress that nobody watches."""

@@ -1,4 +1,4 @@
-"""What a checkpoint remembers of the data, to notice when they change under a run."""
+"""What a run remembers of its data: as a table for people, and to notice when they change under it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 from rsseg.data.scenes import DataSet, Scene
 from rsseg.errors import WeightsError
-from rsseg.weights import WeightCard
 
 
 def describe_data(dataset: DataSet, source: Path) -> dict[str, str]:
@@ -16,8 +15,12 @@ def describe_data(dataset: DataSet, source: Path) -> dict[str, str]:
 
     Paths are relative to where the data set lies, so that it may be moved as a whole.
     """
-    root = (source if source.is_dir() else source.parent).resolve()
-    facts = _kind(dataset.classes.names, dataset.channels, dataset.dtype)
+    root = _root(source)
+    facts = {
+        "classes": ", ".join(dataset.classes.names),
+        "channels": str(dataset.channels),
+        "pixel type": dataset.dtype,
+    }
     for part, scenes in (("train", dataset.train), ("val", dataset.val)):
         for number, scene in enumerate(scenes, start=1):
             path = Path(scene.image.path).resolve()
@@ -25,33 +28,53 @@ def describe_data(dataset: DataSet, source: Path) -> dict[str, str]:
     return facts
 
 
-def check_same_data(
-    found: Mapping[str, str], saved: Mapping[str, str], card: WeightCard, *, run: Path
-) -> None:
+def list_scenes(dataset: DataSet, source: Path) -> list[dict[str, str | int]]:
+    """A row for each scene: its part, its files, its size, and its labelled pixels, in all and by class.
+
+    Paths are relative to where the data set lies; `aoi` is empty where a whole image is labelled.
+    """
+    root = _root(source)
+    return [
+        {
+            "part": part,
+            "image": os.path.relpath(scene.entry.image, root),
+            "labels": os.path.relpath(scene.entry.labels, root),
+            "aoi": os.path.relpath(scene.entry.aoi, root) if scene.entry.aoi else "",
+            "width": scene.image.grid.width,
+            "height": scene.image.grid.height,
+            "labelled px": int(scene.class_pixels.sum()),
+            **{
+                f"{name} px": int(pixels)
+                for name, pixels in zip(dataset.classes.names, scene.class_pixels, strict=True)
+            },
+        }
+        for part, scenes in (("train", dataset.train), ("val", dataset.val))
+        for scene in scenes
+    ]
+
+
+def _root(source: Path) -> Path:
+    return (source if source.is_dir() else source.parent).resolve()
+
+
+def check_same_data(found: Mapping[str, str], saved: Mapping[str, str], *, run: Path) -> None:
     """Refuse to go on with other data than the run began with.
 
     Args:
         found: what `describe_data` says now.
-        saved: what it said then; empty in a checkpoint that did not keep it: then the card alone is compared.
-        card: that of the run.
-        run: its folder.
+        saved: what it said then.
+        run: the folder of the run.
 
     Raises:
         WeightsError: a fact is another one; the message names the first.
     """
-    known = saved or _kind(card.classes.names, len(card.bands), card.scaling.dtype)
-    names = [*known, *(found if saved else ())]
-    for name in names:
-        if known.get(name) != found.get(name):
+    for name in [*saved, *found]:
+        if saved.get(name) != found.get(name):
             raise WeightsError(
-                f"{run}: the data changed: {name} was {known.get(name, 'not there')},"
+                f"{run}: the data changed: {name} was {saved.get(name, 'not there')},"
                 f" is {found.get(name, 'gone')}",
                 hint="a run keeps its data; undo the change, or start a new run (with --weights if you like)",
             )
-
-
-def _kind(classes: tuple[str, ...], channels: int, dtype: str) -> dict[str, str]:
-    return {"classes": ", ".join(classes), "channels": str(channels), "pixel type": dtype}
 
 
 def _line(scene: Scene, path: Path) -> str:

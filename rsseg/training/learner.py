@@ -6,21 +6,29 @@ Shapes: N samples, C channels, H rows, W columns, K classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from rsseg.errors import InputError
+from rsseg.errors import InputError, OptionError, ResourceError
+from rsseg.log import logger
 from rsseg.models.network import Logits, Network
 from rsseg.prediction.forward import memory_errors
 from rsseg.prediction.precision import PRECISIONS, resolve_precision
+from rsseg.prediction.prepare import check_compiler
 from rsseg.preprocess import Scaling
+from rsseg.training.augmentation import make_changes
 from rsseg.training.loader import Batch
-from rsseg.training.losses import segmentation_loss
+from rsseg.training.losses import count_labelled, segmentation_loss
 from rsseg.training.options import TrainOptions
 from rsseg.training.schedule import build_optimizer, learning_rate, set_learning_rate
+from rsseg.training.world import ALONE, World
 
 
 def resolve_training_precision(name: str, device: torch.device) -> str:
@@ -43,11 +51,17 @@ class Learner:
     """A network on its device with what moves its parameters.
 
     Args:
-        network: gives logits (N, K, H, W); it is moved to the device.
+        network: gives logits (N, K, H, W); it is moved to the device. Auxiliary heads that do not count do not learn.
         scaling: how pixels become its input.
-        options: schedule, loss and clipping.
+        options: window, loss, optimizer and schedule, moving average.
         device: where it learns.
         precision: a key of `PRECISIONS`; below fp32 the network runs under autocast, the update stays float32.
+        world: the processes that learn together, each from its share of every batch; all begin with the parameters
+            of the first.
+
+    Raises:
+        OptionError: the processes cannot share a batch equally.
+        ResourceError: the network is to be compiled, and there is no compiler.
     """
 
     def __init__(
@@ -58,14 +72,36 @@ class Learner:
         options: TrainOptions,
         device: torch.device,
         precision: str,
+        world: World = ALONE,
     ) -> None:
+        _check_shares(options, world)
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.auxiliary_heads.requires_grad_(options.loss.aux_weight > 0)
         self._scaling = scaling
         self._options = options
         self._device = device
         self._dtype = PRECISIONS[precision]
-        self._optimizer = build_optimizer(self.network, lr=options.lr, weight_decay=options.weight_decay)
+        self._world = world
+        self._together = self._join() if world.size > 1 else None
+        self._forward: nn.Module = self._together or self.network
+        if options.compile:
+            self._forward = _compiled(self._forward, device)
+        self._optimizer = build_optimizer(self.network, options=options.optimizer)
         self._scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+        self._average = _moving_average(self.network, options.ema) if options.ema else None
+
+    @property
+    def kept(self) -> Network:
+        """The network that is validated and kept: the moving average, or the one that learns."""
+        return self.network if self._average is None else cast(Network, self._average.module)
+
+    @property
+    def _norms(self) -> list[_BatchNorm]:
+        return [module for module in self.network.modules() if isinstance(module, _BatchNorm)]
+
+    @property
+    def _norms_learn(self) -> bool:
+        return self._options.norm == "batch" and bool(self._norms)
 
     def state(self) -> dict[str, Mapping[str, Any]]:
         """What a checkpoint keeps; the tensors are those in use, not copies."""
@@ -73,60 +109,141 @@ class Learner:
             "network": self.network.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "scaler": self._scaler.state_dict(),
+            "average": {} if self._average is None else self._average.state_dict(),
         }
 
     def load_state(
-        self, *, network: Mapping[str, Tensor], optimizer: Mapping[str, Any], scaler: Mapping[str, Any]
+        self,
+        *,
+        network: Mapping[str, Tensor],
+        optimizer: Mapping[str, Any],
+        scaler: Mapping[str, Any],
+        average: Mapping[str, Tensor],
     ) -> None:
         """Go back to what `state` gave."""
         self.network.load_state_dict(network)
         self._optimizer.load_state_dict(dict(optimizer))
         if scaler:
             self._scaler.load_state_dict(dict(scaler))
+        if self._average is not None:
+            self._average.load_state_dict(average)
 
     def learn(self, batch: Batch, step: int) -> float:
         """Learn from one batch and give its loss.
 
         Raises:
             InputError: loss or gradient are not finite; the parameters are as before.
-            ResourceError: memory does not hold the batch.
+            ResourceError: memory does not hold the batch, or the network cannot be compiled.
         """
         size = " x ".join(str(n) for n in batch.pixels.shape)
         hint = "choose a smaller --batch-size or --window"
-        with memory_errors(f"learning from a batch of {size} values", hint=hint):
+        with memory_errors(f"learning from a batch of {size} values", hint=hint), _compiler_errors():
             return self._learn(batch, step)
 
     def _learn(self, batch: Batch, step: int) -> float:
-        options = self._options
-        rate = learning_rate(step, steps=options.steps, peak=options.lr, warmup=options.warmup)
-        set_learning_rate(self._optimizer, rate)
+        options = self._options.optimizer
+        set_learning_rate(self._optimizer, learning_rate(step, steps=self._options.steps, options=options))
         self._optimizer.zero_grad(set_to_none=True)
-        loss = self._loss(batch)
-        value = loss.item()
+        value = self._backward(batch)
         _check_finite(value, "loss", step)
-        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self._scaler.unscale_(self._optimizer)
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), options.clip)
+        longest = options.clip or math.inf
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), longest)
         if not self._scaler.is_enabled():  # the scaler skips such steps and halves its scale
             _check_finite(norm.item(), "gradient", step)
         self._scaler.step(self._optimizer)
         self._scaler.update()
+        self._share_statistics()
+        if self._average is not None:
+            self._average.update_parameters(self.network)
         return value
 
-    def _loss(self, batch: Batch) -> Tensor:
-        labels = torch.from_numpy(batch.labels).to(self._device, torch.int64)
-        x = self._lit(batch).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
-            logits: Logits = self.network.train()(x)
-        return segmentation_loss(logits, labels, options=self._options)
+    def _backward(self, batch: Batch) -> float:
+        """Add up the gradients of the parts of a batch, each with its share of the labelled pixels, and give the loss.
 
-    def _lit(self, batch: Batch) -> Tensor:
-        """Scaled pixels in the light that was drawn for each sample; invalid ones stay 0."""
-        valid = torch.from_numpy(batch.valid).to(self._device)
-        scaled = self._scaling.apply(torch.from_numpy(batch.pixels).to(self._device), valid)
-        gain = torch.from_numpy(batch.gain).to(self._device).view(-1, 1, 1, 1)
-        offset = torch.from_numpy(batch.offset).to(self._device)[:, :, None, None]
-        return scaled.mul_(gain).add_(offset).masked_fill_(~valid.unsqueeze(1), 0.0)
+        A part is learnt from by all processes at once; they exchange gradients after the last one.
+        """
+        x, labels = make_changes(batch, self._scaling, window=self._options.window, device=self._device)
+        x = x.contiguous(memory_format=torch.channels_last)
+        pieces = self._options.optimizer.parts
+        parts = list(zip(x.chunk(pieces), labels.chunk(pieces), strict=True))
+        counts = self._world.sum(torch.stack([count_labelled(ids) for _, ids in parts]))
+        shares = counts / counts.sum().clamp(min=1)
+        total = torch.zeros((), device=self._device)
+        for number, (part, ids) in enumerate(parts, start=1):
+            with self._gradients(exchanged=number == len(parts)):
+                loss = self._loss(part, ids) * shares[number - 1]
+                self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        return self._world.sum(total).item() / self._world.size
+
+    def _loss(self, x: Tensor, labels: Tensor) -> Tensor:
+        self.network.train()
+        if self._options.norm == "frozen":
+            for norm in self._norms:
+                norm.eval()
+        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
+            logits: Logits = self._forward(x)
+        return segmentation_loss(logits, labels, options=self._options.loss, world=self._world)
+
+    def _join(self) -> DistributedDataParallel:
+        """Let all processes have the mean of their gradients, and batch norms the whole batch, where torch has that."""
+        if self._norms_learn and self._device.type == "cuda":
+            nn.SyncBatchNorm.convert_sync_batchnorm(self.network)  # type: ignore[no-untyped-call]
+        elif self._norms_learn and self._world.is_first:
+            logger.warning(
+                "on a CPU every process normalises its own share of a batch; norm = frozen does as one process would"
+            )
+        return DistributedDataParallel(self.network)
+
+    def _gradients(self, *, exchanged: bool) -> AbstractContextManager[None]:
+        return nullcontext() if exchanged or self._together is None else self._together.no_sync()
+
+    def _share_statistics(self) -> None:
+        """Where processes normalise by themselves, go on with the mean of what their norms have seen."""
+        if self._together is None or not self._norms_learn or self._device.type == "cuda":
+            return
+        for norm in self._norms:
+            for seen in (norm.running_mean, norm.running_var):
+                if seen is not None:
+                    seen.copy_(self._world.sum(seen) / self._world.size)
+
+
+def _check_shares(options: TrainOptions, world: World) -> None:
+    parts = options.optimizer.parts
+    if options.batch_size % (world.size * parts):
+        raise OptionError(
+            f"batch size is {options.batch_size}; {world.size} processes cannot share it equally"
+            + (f", each in {parts} parts" if parts > 1 else ""),
+            hint=f"choose a multiple of {world.size * parts}",
+        )
+
+
+def _compiled(network: nn.Module, device: torch.device) -> nn.Module:
+    """The network, to be compiled when it first learns; its state keeps its names."""
+    if device.type == "cpu":
+        check_compiler()
+    return cast(nn.Module, torch.compile(network))
+
+
+@contextmanager
+def _compiler_errors() -> Iterator[None]:
+    """Say that compiling failed; torch imports the classes of these errors, which takes seconds, when it compiles."""
+    try:
+        yield
+    except RuntimeError as err:
+        if not type(err).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise
+        reason = (str(err).splitlines() or ["no reason given"])[0]
+        raise ResourceError(
+            f"torch cannot compile the network ({reason})",
+            hint="leave compile out, or see that its compiler works",
+        ) from err
+
+
+def _moving_average(network: Network, decay: float) -> AveragedModel:
+    """An average of parameters, and of what norms have seen (Tarvainen and Valpola 2017, arXiv:1703.01780)."""
+    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
 
 
 def _check_finite(value: float, what: str, step: int) -> None:

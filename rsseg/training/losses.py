@@ -17,30 +17,54 @@ from torch.nn import functional
 
 from rsseg.classes import IGNORE_INDEX
 from rsseg.models.network import Logits
-from rsseg.training.options import TrainOptions
+from rsseg.training.options import LossOptions
+from rsseg.training.world import ALONE, World
 
 
-def segmentation_loss(logits: Logits, labels: Tensor, *, options: TrainOptions) -> Tensor:
-    """The loss of the main head plus `aux_weight` times that of each auxiliary head."""
-    loss = _loss_of_head(logits.main, labels, options)
+def segmentation_loss(
+    logits: Logits, labels: Tensor, *, options: LossOptions, world: World = ALONE
+) -> Tensor:
+    """The loss of the main head plus `aux_weight` times that of each auxiliary head.
+
+    Of several processes each has a part of the batch; the mean of what they get is the loss of the whole. That is
+    exact for cross-entropy, the focal loss and Dice, value and gradient. Hard pixels are looked for, and the Lovasz
+    loss is taken, in each process by itself: then it is the mean over processes, by how many labelled pixels they have.
+    """
+    share = _share(labels, world)
+    loss = _loss_of_head(logits.main, labels, options, share, world)
     if options.aux_weight:
         for auxiliary in logits.auxiliary:
-            loss = loss + options.aux_weight * _loss_of_head(auxiliary, labels, options)
+            loss = loss + options.aux_weight * _loss_of_head(auxiliary, labels, options, share, world)
     return loss
 
 
-def _loss_of_head(logits: Tensor, labels: Tensor, options: TrainOptions) -> Tensor:
+def count_labelled(labels: Tensor) -> Tensor:
+    """How many pixels are learnt from, as a scalar on the device of the labels."""
+    return _labelled(labels).sum()
+
+
+def _share(labels: Tensor, world: World) -> Tensor | float:
+    """How many labelled pixels this process has, as a multiple of the mean over all."""
+    if world.size == 1:
+        return 1.0
+    here = count_labelled(labels)
+    return world.size * here / world.sum(here).clamp(min=1)
+
+
+def _loss_of_head(
+    logits: Tensor, labels: Tensor, options: LossOptions, share: Tensor | float, world: World
+) -> Tensor:
     """The chosen loss plus `dice` times the Dice loss; a weight of 0 leaves that out."""
-    loss = _chosen_loss(logits, labels, options)
-    return loss + options.dice * dice_loss(logits, labels) if options.dice else loss
+    loss = _chosen_loss(logits, labels, options) * share
+    return loss + options.dice * dice_loss(logits, labels, world=world) if options.dice else loss
 
 
-def _chosen_loss(logits: Tensor, labels: Tensor, options: TrainOptions) -> Tensor:
-    if options.loss == "ohem":
+def _chosen_loss(logits: Tensor, labels: Tensor, options: LossOptions) -> Tensor:
+    if options.name == "ohem":
         return ohem_loss(logits, labels, threshold=options.ohem_threshold, kept=options.ohem_kept)
-    if options.loss == "focal":
+    if options.name == "focal":
         return focal_loss(logits, labels, gamma=options.focal_gamma)
-    if options.loss == "lovasz":
+    if options.name == "lovasz":
         return lovasz_loss(logits, labels)
     return cross_entropy(logits, labels, label_smoothing=options.label_smoothing)
 
@@ -54,22 +78,24 @@ def cross_entropy(logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.
     total = functional.cross_entropy(
         logits.float(), labels, ignore_index=IGNORE_INDEX, reduction="sum", label_smoothing=label_smoothing
     )
-    return total / _labelled(labels).sum().clamp(min=1)
+    return total / count_labelled(labels).clamp(min=1)
 
 
-def dice_loss(logits: Tensor, labels: Tensor, *, smooth: float = 0.0) -> Tensor:
+def dice_loss(logits: Tensor, labels: Tensor, *, smooth: float = 0.0, world: World = ALONE) -> Tensor:
     """Soft Dice loss: 1 - (2 |P * Y| + smooth) / (|P| + |Y| + smooth), the mean over the classes present in the batch.
 
-    Sums run over all labelled pixels of the batch together, so small samples of a class do not dominate.
+    Sums run over all labelled pixels of the batch together, so small samples of a class do not dominate; also over
+    those of other processes, which all get the same loss.
     Source: Milletari et al. 2016, arXiv:1606.04797, section 3, with |P| for |P|^2.
     """
     valid = _labelled(labels).unsqueeze(1)  # (N, 1, H, W)
     classes = torch.arange(logits.shape[1], device=labels.device).view(1, -1, 1, 1)
     truth = labels.unsqueeze(1) == classes  # (N, K, H, W)
     probs = logits.float().softmax(dim=1) * valid
-    overlap = (probs * truth).sum(dim=(0, 2, 3))  # (K,)
-    true_pixels = truth.sum(dim=(0, 2, 3))
-    total = probs.sum(dim=(0, 2, 3)) + true_pixels
+    sums = torch.stack([(probs * truth).sum(dim=(0, 2, 3)), probs.sum(dim=(0, 2, 3))])  # (2, K)
+    overlap, guessed = world.sum_with_gradient(sums).unbind()
+    true_pixels = world.sum(truth.sum(dim=(0, 2, 3)))
+    total = guessed + true_pixels
     score = (2 * overlap + smooth) / (total + smooth).clamp(min=1e-6)
     present = true_pixels > 0
     return ((1 - score) * present).sum() / present.sum().clamp(min=1)
@@ -101,7 +127,7 @@ def focal_loss(logits: Tensor, labels: Tensor, *, gamma: float) -> Tensor:
     from kornia.losses import focal_loss as kornia_focal_loss
 
     terms = kornia_focal_loss(logits.float(), labels, alpha=None, gamma=gamma, ignore_index=IGNORE_INDEX)
-    return terms.sum() / _labelled(labels).sum().clamp(min=1)
+    return terms.sum() / count_labelled(labels).clamp(min=1)
 
 
 def lovasz_loss(logits: Tensor, labels: Tensor) -> Tensor:

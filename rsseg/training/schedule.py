@@ -3,49 +3,90 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
+from itertools import accumulate
 
 from torch import nn
-from torch.optim import AdamW, Optimizer
+from torch.optim import SGD, AdamW, Optimizer
 
-FINAL_SHARE = 0.01
-"""The learning rate ends at this share of its peak."""
-
-_KERNEL_AXES = (2, 4)
+from rsseg.training.options import OptimizerOptions
 
 
-def learning_rate(step: int, *, steps: int, peak: float, warmup: float) -> float:
-    """The learning rate of a step: a straight line up, then half a cosine down.
+def learning_rate(step: int, *, steps: int, options: OptimizerOptions) -> float:
+    """The learning rate of a step: a straight line up, then down as the schedule says.
+
+    The first step after the line has the highest rate, `lr`; the last one of the run, and of each cosine that starts
+    again, has `final_lr` times it.
+
+    Sources: half a cosine, and cosines that start again, Loshchilov and Hutter 2017, arXiv:1608.03983, section 3, where
+    `cycle_growth` is T_mult; polynomial, Chen et al. 2018, arXiv:1606.00915, section 4.1.2.
 
     Args:
         step: from 0 to `steps - 1`.
         steps: how many there are.
-        peak: the highest rate.
-        warmup: the share of the steps that the line takes, 0 to 1.
+        options: which schedule.
     """
-    rising = round(warmup * steps)
+    rising = round(options.warmup * steps)
     if step < rising:
-        return peak * (step + 1) / (rising + 1)
-    progress = (step - rising) / max(1, steps - 1 - rising)
-    return peak * (FINAL_SHARE + (1 - FINAL_SHARE) * 0.5 * (1 + math.cos(math.pi * progress)))
+        return options.lr * (step + 1) / (rising + 1)
+    cycles = options.cycles if options.schedule == "restarts" else 1
+    first, end = _cycle(step - rising, steps - rising, cycles=cycles, growth=options.cycle_growth)
+    progress = (step - rising - first) / max(1, end - 1 - first)
+    return options.lr * (options.final_lr + (1 - options.final_lr) * _share(progress, options))
 
 
-def build_optimizer(network: nn.Module, *, lr: float, weight_decay: float) -> Optimizer:
-    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) that decays kernels, but no norms, biases and scales.
+def _cycle(step: int, steps: int, *, cycles: int, growth: float) -> tuple[int, int]:
+    """The first step of the cycle that holds a step, and the one after its last: they fall on whole steps."""
+    lengths = list(accumulate(growth**n for n in range(cycles)))
+    ends = [round(steps * length / lengths[-1]) for length in lengths]
+    number = bisect_right(ends, step)
+    return (ends[number - 1] if number else 0), ends[number]
 
-    These are told apart by their number of axes: a linear map has two and a convolution four; a norm has one, or
-    three where it has a scale for every position.
+
+def _share(progress: float, options: OptimizerOptions) -> float:
+    """How much is left of the way from the highest rate to the last, after a share of the steps."""
+    if options.schedule == "constant":
+        return 1.0
+    if options.schedule == "polynomial":
+        return float((1 - progress) ** options.power)
+    return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def build_optimizer(network: nn.Module, *, options: OptimizerOptions) -> Optimizer:
+    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) or SGD, over up to four groups of parameters.
+
+    The encoder may learn slower than the rest. Kernels decay, the weights of convolutions and linear maps; norms,
+    biases and the scales of attention do not, whatever their shape.
+
+    The update is one fused kernel, which takes a sixth of the time on a CPU. It reads a gradient in the memory layout
+    of its parameter, without a check: autograd gives it that layout, and whoever changes a gradient must keep it.
     """
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    kernels = [p for p in parameters if p.ndim in _KERNEL_AXES]
-    others = [p for p in parameters if p.ndim not in _KERNEL_AXES]
+    kernels = {
+        id(module.weight)
+        for module in network.modules()
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
+    }
+    named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
     groups = [
-        {"params": kernels, "weight_decay": weight_decay},
-        {"params": others, "weight_decay": 0.0},
+        {
+            "params": [
+                p
+                for name, p in named
+                if name.startswith("encoder.") is encoder and (id(p) in kernels) is kernel
+            ],
+            "weight_decay": options.weight_decay if kernel else 0.0,
+            "factor": options.encoder_lr if encoder else 1.0,
+        }
+        for encoder in (True, False)
+        for kernel in (True, False)
     ]
-    return AdamW([g for g in groups if g["params"]], lr=lr)
+    groups = [group for group in groups if group["params"]]
+    if options.name == "sgd":
+        return SGD(groups, lr=options.lr, momentum=options.momentum, nesterov=options.nesterov, fused=True)
+    return AdamW(groups, lr=options.lr, fused=True)
 
 
 def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
-    """Let the next step use this learning rate."""
+    """Let the next step use this learning rate, each group times its factor."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group["factor"]

@@ -2,16 +2,16 @@
 
     samples -> loader threads -> learner (this thread) -> after each epoch: validate -> best.safetensors, last.ckpt
 
-Everything random depends on (seed, step) or on (seed, epoch, index) alone, so a run that was killed and resumed gives
-the weights of one that never stopped: bit for bit on one CPU with the same number of threads.
+Everything random depends on (seed, step) or on (seed, number of the sample) alone, so a run that was killed and resumed
+gives the weights of one that never stopped: bit for bit on one CPU with the same number of threads.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +22,25 @@ from rsseg.classes import IGNORE_INDEX
 from rsseg.data.samplers import Sampler
 from rsseg.data.scenes import DataSet
 from rsseg.errors import LabelError
-from rsseg.evaluation.scores import Scores
 from rsseg.log import logger
+from rsseg.machine import keep_freed_memory
 from rsseg.models.network import Network
 from rsseg.models.registry import network_entry
 from rsseg.prediction.forward import Forward, resolve_device
+from rsseg.prediction.prepare import prepare
 from rsseg.training.checkpoint import Checkpoint, save_checkpoint
-from rsseg.training.history import best_row, describe, named_scores, scores_in
+from rsseg.training.diary import Diary
+from rsseg.training.history import Tally, best_row, describe, is_spent, named_scores, scores_in
 from rsseg.training.learner import Learner, resolve_training_precision
-from rsseg.training.loader import iter_batches
+from rsseg.training.loader import Batch, iter_batches
 from rsseg.training.options import TrainOptions
+from rsseg.training.progress import Progress
+from rsseg.training.provenance import describe_start
 from rsseg.training.run_folder import RunFolder
 from rsseg.training.schedule import learning_rate
 from rsseg.training.validation import validate
-from rsseg.weights import WeightCard, save_weights, with_scores
+from rsseg.training.world import ALONE, World
+from rsseg.weights import WeightCard, build_unfilled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +71,8 @@ class TrainSummary:
 class Session:
     """A run in progress: all that can fail before the first step fails here, before anything is written.
 
-    `facts` are what `describe_data` says; `precision` is what `auto` stood for when the run began, if it is known.
+    `facts` are what `describe_data` says; `precision` is what `auto` stood for when the run began, if it is known. Of
+    several processes, each has a session, and that of the first writes, logs and tells of progress.
     """
 
     def __init__(
@@ -82,6 +88,7 @@ class Session:
         options: TrainOptions,
         machine: Machine,
         precision: str = "",
+        world: World = ALONE,
     ) -> None:
         if machine.threads is not None:
             torch.set_num_threads(machine.threads)
@@ -89,12 +96,14 @@ class Session:
         self._dataset = dataset
         self._sampler = sampler
         self._card = card
-        self._card_json = card.to_json()
         self._config = config
         self._facts = facts
         self._options = options
         self._machine = machine
+        self._world = world
         self._device = resolve_device(machine.device)
+        if self._device.type == "cpu":
+            keep_freed_memory()
         if options.precision != "auto" or (precision == "fp16" and self._device.type == "cpu"):
             precision = ""  # a run that began on a GPU may go on without one
         self._precision = resolve_training_precision(precision or options.precision, self._device)
@@ -104,88 +113,133 @@ class Session:
             options=options,
             device=self._device,
             precision=self._precision,
+            world=world,
         )
+        self._diary = Diary(folder, dataset, card, options=options)
         self._step = 0
-        self._loss_sum = 0.0
-        self._saw_labels = False  # in this epoch
+        self._tally = Tally()
         self._history: list[dict[str, Any]] = []
 
-    def save(self) -> None:
-        """Write the checkpoint."""
-        save_checkpoint(
-            self._folder.checkpoint,
-            Checkpoint(
-                config=self._config,
-                card=self._card_json,
-                step=self._step,
-                history=self._history,
-                loss_sum=self._loss_sum,
-                data=self._facts,
-                precision=self._precision,
-                **self._learner.state(),
-            ),
-        )
+    def begin(self) -> None:
+        """Write what a run has before its first step."""
+        if self._world.is_first:
+            self._diary.begin(self._config, self._start())
+            self._save()
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go back to a checkpoint."""
         self._learner.load_state(
-            network=checkpoint.network, optimizer=checkpoint.optimizer, scaler=checkpoint.scaler
+            network=checkpoint.network,
+            optimizer=checkpoint.optimizer,
+            scaler=checkpoint.scaler,
+            average=checkpoint.average,
         )
         self._step = checkpoint.step
-        self._loss_sum = checkpoint.loss_sum
-        self._saw_labels = checkpoint.step % self._options.steps_per_epoch != 0  # nobody knows: taken as true
+        self._tally = Tally(**checkpoint.tally)
         self._history = list(checkpoint.history)
-        logger.info(f"going on after step {self._step} of {self._options.steps}")
+        if self._world.is_first and not self._is_over():
+            self._diary.go_on(self._start())
+            logger.info(f"going on after step {self._step} of {self._options.steps}")
 
-    def run(self, on_progress: Callable[[float], None]) -> TrainSummary:
+    def run(self, on_progress: Callable[[Progress], None]) -> TrainSummary:
         """Learn what is left to learn."""
-        options = self._options
-        started = saved = epoch_started = time.monotonic()
-        loader = iter_batches(
-            self._sampler,
-            first=self._step,
-            stop=options.steps,
-            per_epoch=options.steps_per_epoch,
-            size=options.batch_size,
-            threads=self._machine.readers,
-        )
-        with closing(loader):
-            for batch in loader:
-                torch.manual_seed(_step_seed(options.seed, self._step))  # dropout
-                self._loss_sum += self._learner.learn(batch, self._step)
-                self._saw_labels = self._saw_labels or bool(np.any(batch.labels != IGNORE_INDEX))
-                self._step += 1
-                on_progress(self._step / options.steps)
-                now = time.monotonic()
-                if self._step % options.steps_per_epoch == 0:
-                    self._finish_epoch(seconds=now - epoch_started)
-                    saved = epoch_started = time.monotonic()
-                elif now - saved > self._machine.checkpoint_s:
-                    self.save()
+        started = saved = time.monotonic()
+        with closing(self._batches()) as batches:
+            while not self._is_over():
+                self._learn_next(batches)
+                if self._world.is_first:
+                    on_progress(self._progress())
+                if self._step % self._options.steps_per_epoch == 0:
+                    self._finish_epoch()
+                    saved = time.monotonic()
+                elif self._world.is_first and time.monotonic() - saved > self._machine.checkpoint_s:
+                    self._save()
                     saved = time.monotonic()
         return self._summary(seconds=time.monotonic() - started)
 
-    def _finish_epoch(self, *, seconds: float) -> None:
+    def _start(self) -> dict[str, Any]:
+        return describe_start(
+            step=self._step,
+            device=self._device,
+            processes=self._world.size,
+            readers=self._machine.readers,
+            precision=self._precision,
+        )
+
+    def _is_over(self) -> bool:
+        """Whether all is learnt, or early stopping says so; asked between epochs, it answers the same ever after."""
+        options = self._options
+        return self._step == options.steps or is_spent(self._history, patience=options.patience)
+
+    def _batches(self) -> Generator[Batch]:
+        return iter_batches(
+            self._sampler,
+            first=self._step,
+            stop=self._options.steps,
+            size=self._options.batch_size,
+            threads=self._machine.readers,
+            world=self._world,
+        )
+
+    def _learn_next(self, batches: Generator[Batch]) -> None:
+        """Learn from the next batch, and take the time."""
+        tally = self._tally
+        started = time.monotonic()
+        batch = next(batches)
+        tally.waited += time.monotonic() - started
+        torch.manual_seed(self._step_seed())  # dropout
+        tally.loss_sum += self._learner.learn(batch, self._step)
+        tally.saw_labels = tally.saw_labels or bool(np.any(batch.labels != IGNORE_INDEX))
+        tally.steps += 1
+        tally.seconds += time.monotonic() - started
+        self._step += 1
+
+    def _step_seed(self) -> int:
+        """The processes of a step drop out differently."""
+        words = [self._options.seed, self._step, self._world.rank]
+        return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0])
+
+    def _progress(self) -> Progress:
+        options, tally = self._options, self._tally
+        return Progress(
+            step=self._step,
+            steps=options.steps,
+            epoch=len(self._history) + 1,
+            epochs=options.epochs,
+            loss=tally.loss_sum / tally.steps,
+            mean_iou=self._history[-1]["mean_iou"] if self._history else None,
+            images_per_s=tally.figures(options.batch_size)["images_per_s"],
+        )
+
+    def _finish_epoch(self) -> None:
         """Validate, keep the weights if they are the best so far, and write down how it went."""
-        _check_labels(seen=self._saw_labels, what="the samples of this epoch")
-        measured = self._validate()
-        _check_labels(seen=measured.pixels > 0, what="the val scenes")
-        scores = named_scores(measured, self._card.classes.names)
-        row = self._row(scores, seconds)
+        _check_labels(seen=self._world.agree(self._tally.saw_labels), what="the samples of this epoch")
+        forward = self._forward()
+        row = self._row(self._validate(forward))
         self._history.append(row)
+        self._tally = Tally()
+        if not self._world.is_first:
+            return
         is_best = best_row(self._history) is row
         if is_best:
-            known = {name: value for name, value in scores.items() if value is not None}
-            save_weights(self._folder.best, self._learner.network, with_scores(self._card, known))
-        self._loss_sum, self._saw_labels = 0.0, False
-        self._folder.write_history(self._history)
-        self.save()
+            self._diary.keep_best(self._learner.kept, row)
+        self._diary.write_epoch(self._history, forward, is_last=self._is_over())
+        self._save()
         logger.info(describe(row, epochs=self._options.epochs, is_best=is_best))
+        if self._is_over() and self._step < self._options.steps:
+            logger.info(f"stopped early: {self._options.patience} epochs brought no better mean IoU")
 
-    def _validate(self) -> Scores:
+    def _forward(self) -> Forward:
+        """What `rsseg predict` would run, if the weights were in a file now."""
+        card, kept = self._card, self._learner.kept.state_dict()
+        network = build_unfilled(card).eval()
+        network.load_state_dict({n: t.cpu().contiguous() for n, t in kept.items()}, assign=True)
+        prepared = prepare(network, device=self._device, precision=self._precision, channels=len(card.bands))
+        return Forward(prepared, card.scaling, device=self._device, precision=self._precision)
+
+    def _validate(self, forward: Forward) -> dict[str, float | None]:
         card = self._card
-        forward = Forward(self._learner.network, card.scaling, device=self._device, precision=self._precision)
-        return validate(
+        measured = validate(
             forward,
             self._dataset.val,
             batch_size=1 if self._device.type == "cpu" else 8,
@@ -193,18 +247,36 @@ class Session:
             tile=card.tile,
             halo=card.halo,
             stride=network_entry(card.architecture).stride,
+            world=self._world,
         )
+        _check_labels(seen=measured.pixels > 0, what="the val scenes")
+        return named_scores(measured, card.classes.names)
 
-    def _row(self, scores: dict[str, float | None], seconds: float) -> dict[str, Any]:
-        options = self._options
+    def _row(self, scores: Mapping[str, float | None]) -> dict[str, Any]:
+        options, tally = self._options, self._tally
         return {
             "epoch": self._step // options.steps_per_epoch,
             "step": self._step,
-            "lr": learning_rate(self._step - 1, steps=options.steps, peak=options.lr, warmup=options.warmup),
-            "loss": self._loss_sum / options.steps_per_epoch,
+            "lr": learning_rate(self._step - 1, steps=options.steps, options=options.optimizer),
+            "loss": tally.loss_sum / tally.steps,
             **scores,
-            "seconds": round(seconds, 2),
+            **tally.figures(options.batch_size),
         }
+
+    def _save(self) -> None:
+        save_checkpoint(
+            self._folder.checkpoint,
+            Checkpoint(
+                config=self._config,
+                card=self._card.to_json(),
+                step=self._step,
+                history=self._history,
+                tally=asdict(self._tally),
+                data=self._facts,
+                precision=self._precision,
+                **self._learner.state(),
+            ),
+        )
 
     def _summary(self, *, seconds: float) -> TrainSummary:
         best = best_row(self._history)
@@ -223,7 +295,3 @@ def _check_labels(*, seen: bool, what: str) -> None:
             f"{what} hold no pixel that is both labelled and valid; nothing can be learnt or scored",
             hint="labels lie only where the images have no data: check their nodata value, masks and georeference",
         )
-
-
-def _step_seed(seed: int, step: int) -> int:
-    return seed * 1_000_003 + step

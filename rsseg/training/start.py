@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rsseg.data.augment import JitterOptions
-from rsseg.data.samplers import SampleOptions, Sampler
+from rsseg.data.options import SampleOptions
+from rsseg.data.samplers import Sampler
 from rsseg.data.scenes import DataSet, open_dataset, plan_dataset
 from rsseg.data.statistics import plan_scaling
 from rsseg.errors import OptionError, RasterError, WeightsError
@@ -23,8 +23,9 @@ from rsseg.models.registry import NetworkEntry, build_network, check_encoder, ne
 from rsseg.prediction.sizes import check_side
 from rsseg.raster import gdal_env
 from rsseg.tiling.plan import check_tile
-from rsseg.training.options import TrainOptions
-from rsseg.weights import WeightCard, find_tensors, init_weights, load_card, load_weights
+from rsseg.training.options import LossOptions, OptimizerOptions, TrainOptions
+from rsseg.training.transfer import fill_from_other_classes
+from rsseg.weights import WeightCard, Weights, find_tensors, init_weights, load_card, load_weights
 from rsseg.weights.pretrained import load_encoder
 
 CACHE_BYTES = 512 * 2**20
@@ -39,13 +40,12 @@ DEFAULT_ENCODERS = {"maresunet": "resnet18"}
 def open_training_data(path: Path, options: TrainOptions) -> Iterator[tuple[DataSet, Sampler]]:
     """Open the data of a run with the sampler of its recipe; at the end torch's global random state is given back."""
     plan = plan_dataset(path, preset=options.preset)
-    jitter = JitterOptions(contrast=options.contrast, brightness=options.brightness, colour=options.colour)
+    chosen = SampleOptions(
+        window=options.window, sampling=options.sampling, seed=options.seed, augment=options.augment
+    )
     with gdal_env(cache_bytes=CACHE_BYTES), open_dataset(plan) as dataset, torch.random.fork_rng(devices=[]):
         _describe(dataset)
-        yield (
-            dataset,
-            Sampler(dataset, SampleOptions(window=options.window, seed=options.seed, jitter=jitter)),
-        )
+        yield dataset, Sampler(dataset, chosen)
 
 
 def _describe(dataset: DataSet) -> None:
@@ -66,7 +66,7 @@ def check_recipe(options: TrainOptions) -> None:
     """Refuse what can be refused before any data are read; the encoder to start from is read, or fetched, for that.
 
     Raises:
-        OptionError: unknown network or encoder, sizes that do not fit it, or no auxiliary heads to weigh.
+        OptionError: unknown network or encoder, sizes that do not fit it, or no auxiliary heads or encoder to weigh.
         WeightsError: there are no such weights to start from, or those of the encoder do not fit.
         ResourceError: the encoder's weights cannot be fetched.
     """
@@ -84,18 +84,21 @@ def check_recipe(options: TrainOptions) -> None:
             f"{entry.name}: has no encoder that {options.pretrained} could fill",
             hint="leave --pretrained out, or choose another --model",
         )
-    if options.pretrained or options.aux_weight != TrainOptions.aux_weight:
-        _check_inside(entry, options)
+    _check_inside(entry, options)
 
 
 def _check_batch(entry: NetworkEntry, options: TrainOptions) -> None:
-    """Batch norm needs more than one value per channel."""
-    size, window = options.batch_size, options.window
+    """Batch norm, where it learns, needs more than one value per channel of what it sees at once."""
+    if options.norm == "frozen":
+        return
+    parts, window = options.optimizer.parts, options.window
+    size = options.batch_size // parts
     if size < entry.least_batch:
+        what = f"batch size of each of {parts} parts" if parts > 1 else "batch size"
         raise OptionError(
-            f"batch size is {size}; {entry.name} needs at least {entry.least_batch}, since it normalises features that"
-            " are pooled to one value per sample",
-            hint=f"choose --batch-size {entry.least_batch} or more, or another --model",
+            f"{what} is {size}; {entry.name} needs at least {entry.least_batch}, since it normalises features that are"
+            " pooled to one value per sample",
+            hint=f"choose --batch-size {entry.least_batch * parts} or more, or another --model",
         )
     if size * math.ceil(window / entry.stride) ** 2 < 2:
         raise OptionError(
@@ -107,13 +110,25 @@ def _check_batch(entry: NetworkEntry, options: TrainOptions) -> None:
 
 def _check_inside(entry: NetworkEntry, options: TrainOptions) -> None:
     """Try what depends on the layers, on a network that has shapes only."""
+    aux_weight, encoder_lr = options.loss.aux_weight, options.optimizer.encoder_lr
+    weighs_heads, slows_encoder = (
+        aux_weight != LossOptions.aux_weight,
+        encoder_lr != OptimizerOptions.encoder_lr,
+    )
+    if not (weighs_heads or slows_encoder or options.pretrained):
+        return
     encoder = options.encoder or _default_encoder(entry)
     with torch.device("meta"):
         network = build_network(entry.name, encoder=encoder, classes=2)
-    if options.aux_weight != TrainOptions.aux_weight and not network.auxiliary_heads:
+    if weighs_heads and not network.auxiliary_heads:
         raise OptionError(
-            f"aux weight is {options.aux_weight}, but {entry.name} has no auxiliary heads",
+            f"loss.aux_weight is {aux_weight}, but {entry.name} has no auxiliary heads",
             hint="leave --aux-weight out",
+        )
+    if slows_encoder and not hasattr(network, "encoder"):
+        raise OptionError(
+            f"optimizer.encoder_lr is {encoder_lr}, but {entry.name} has no encoder that is told apart",
+            hint="leave it out; optimizer.lr is the rate of all",
         )
     if options.pretrained:
         load_encoder(network, encoder=encoder, source=options.pretrained)
@@ -165,21 +180,39 @@ def start_network(card: WeightCard, options: TrainOptions) -> tuple[Network, Wei
     """Build the network of a card: untrained, with a trained encoder, or with the weights to start from.
 
     Returns:
-        The network, and its card, whose description names the file of a trained encoder.
+        The network, and its card, whose description names the file of an encoder or of weights for other classes.
 
     Raises:
         WeightsError: the weights to start from, or those of the encoder, do not fit.
         ResourceError: the encoder's weights cannot be fetched.
     """
     if options.weights:
-        return load_weights(options.weights).network, card
+        weights = load_weights(options.weights)
+        same = weights.card.classes.names == card.classes.names
+        return (weights.network, card) if same else _start_for_other_classes(card, weights, options)
     network = init_weights(card, seed=options.seed)
     if not options.pretrained:
         return network, card
     report = load_encoder(network, encoder=card.encoder, source=options.pretrained)
     logger.info(f"encoder {report.encoder} from {report.path} (sha256 {report.sha256[:12]})")
-    origin = f"encoder from {report.path.name} (sha256 {report.sha256})"
-    return network, replace(card, description="; ".join(filter(None, (card.description, origin))))
+    return network, _with_origin(card, f"encoder from {report.path.name} (sha256 {report.sha256})")
+
+
+def _start_for_other_classes(
+    card: WeightCard, weights: Weights, options: TrainOptions
+) -> tuple[Network, WeightCard]:
+    network = init_weights(card, seed=options.seed)
+    shared = fill_from_other_classes(network, card, weights)
+    anew = [name for name in card.classes.names if name not in shared]
+    logger.info(
+        f"from {weights.name} (sha256 {weights.sha256[:12]}) encoder and decoder are kept, and of the heads"
+        f" {', '.join(shared) or 'no class'}; {', '.join(anew) or 'no class'} begin anew"
+    )
+    return network, _with_origin(card, f"began from {weights.name} (sha256 {weights.sha256})")
+
+
+def _with_origin(card: WeightCard, origin: str) -> WeightCard:
+    return replace(card, description="; ".join(filter(None, (card.description, origin))))
 
 
 def _new(dataset: DataSet, sampler: Sampler, options: TrainOptions) -> WeightCard:
@@ -206,12 +239,6 @@ def _continued(dataset: DataSet, options: TrainOptions) -> WeightCard:
             raise OptionError(
                 f"{name} is {asked}, but {options.weights} is for {found}", hint=f"leave {name} out"
             )
-    if card.classes.names != dataset.classes.names:
-        raise WeightsError(
-            f"{options.weights}: its classes are {', '.join(card.classes.names)}; the data has"
-            f" {', '.join(dataset.classes.names)}",
-            hint="start from weights with the same classes, or without --weights",
-        )
     if (len(card.bands), card.scaling.dtype) != (dataset.channels, dataset.dtype):
         raise WeightsError(
             f"{options.weights}: expects {len(card.bands)} bands of {card.scaling.dtype}; the images have"
@@ -219,4 +246,5 @@ def _continued(dataset: DataSet, options: TrainOptions) -> WeightCard:
             hint="a manifest can choose bands = [1, 2, 3]",
         )
     bands = dataset.band_names if dataset.bands_chosen else card.bands
-    return replace(card, classes=dataset.classes, bands=bands)
+    same = card.classes.names == dataset.classes.names
+    return replace(card, classes=dataset.classes, bands=bands, description=card.description if same else "")

@@ -407,7 +407,8 @@ SEEN_IN_VALIDATION = "all labels on no data"
     "name", [n for n, row in BROKEN.items() if row[1] == "error" and n != SEEN_IN_VALIDATION]
 )
 def test_training_fails_where_the_check_says_so(name: str, tmp_path: Path) -> None:
-    from rsseg.data.samplers import SampleOptions, Sampler
+    from rsseg.data.options import SampleOptions
+    from rsseg.data.samplers import Sampler
     from rsseg.data.scenes import open_dataset, plan_dataset
     from rsseg.errors import InputError
 
@@ -416,5 +417,5 @@ def test_training_fails_where_the_check_says_so(name: str, tmp_path: Path) -> No
 
     with pytest.raises(InputError), open_dataset(plan_dataset(folder)) as data:
         sampler = Sampler(data, SampleOptions(window=256))
-        for index in range(8):
-            sampler.sample(0, index)
+        for number in range(8):
+            sampler.sample(number)

@@ -5,11 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rsseg.classes import ClassTable
+from rsseg.data.cells import find_cells
+from rsseg.data.entries import SceneEntry
+from rsseg.data.pool import PooledRaster
+from rsseg.data.scenes import Scene
+from rsseg.raster import Grid
+from rsseg.tiling import Window
 from tests.making import THREE, random_pixels, write_raster
 
 
@@ -67,3 +75,28 @@ def write_features(path: Path, *features: dict[str, Any]) -> Path:
     crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32645"}}
     path.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": list(features)}))
     return path
+
+
+class LabelsInMemory:
+    """Labels (rows, cols) that count how often they are read."""
+
+    def __init__(self, ids: NDArray[np.uint8]) -> None:
+        self.grid = Grid(width=ids.shape[1], height=ids.shape[0])
+        self.ids = ids
+        self.reads = 0
+
+    def read(self, window: Window) -> NDArray[np.uint8]:
+        self.reads += 1
+        return self.ids[window.slices()]
+
+    def close(self) -> None: ...
+
+
+def scene_of(ids: NDArray[np.uint8], *, classes: int = 3) -> Scene:
+    """A scene with labels in memory and nothing but a grid as its image."""
+    labels = LabelsInMemory(ids)
+    cells = find_cells(labels, path=Path("labels.tif"), classes=ClassTable.unnamed(classes))
+    labels.reads = 0
+    image = cast(PooledRaster, SimpleNamespace(grid=labels.grid))
+    entry = SceneEntry(image=Path("image.tif"), labels=Path("labels.tif"))
+    return Scene(entry=entry, image=image, labels=labels, cells=cells)

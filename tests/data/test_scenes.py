@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rasterio.transform import from_origin
 
-from rsseg.data.scenes import CELL, DataSet, open_dataset, plan_dataset
+from rsseg.data.scenes import DataSet, open_dataset, plan_dataset
 from rsseg.errors import LabelError, RasterError
 from rsseg.tiling import Window
 from tests.data.labelled import replace_label, square, write_classes, write_features, write_tiles
@@ -25,24 +25,6 @@ def refuse(folder: Path) -> pytest.ExceptionInfo[Exception]:
     ):
         pass
     return info
-
-
-def test_cells_count_exactly_the_labelled_pixels(tmp_path: Path) -> None:
-    folder = write_tiles(tmp_path / "d", size=(200, 150), split=SPLIT)
-    label = np.full((200, 150), 255, np.uint8)
-    label[120:140, 10:30] = 1
-    label[5, 149] = 2
-    replace_label(folder, "a", label)
-
-    with open_dataset(plan_dataset(folder)) as data:
-        scene = data.train[0]
-
-    assert dict(zip(scene.cells, scene.labelled.tolist(), strict=True)) == {
-        Window(0, 0, 128, 128): 8 * 20,
-        Window(CELL, 0, 150 - CELL, CELL): 1,
-        Window(0, 128, 128, 72): 12 * 20,
-    }
-    assert scene.class_pixels.tolist() == [0, 400, 1]
 
 
 def test_vectors_are_labels_inside_their_area(tmp_path: Path) -> None:

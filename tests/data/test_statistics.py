@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rsseg.data.samplers import SampleOptions, Sampler
+from rsseg.data.options import SampleOptions
+from rsseg.data.samplers import Sampler
 from rsseg.data.scenes import open_dataset, plan_dataset
 from rsseg.data.statistics import plan_scaling
 from rsseg.preprocess import Scaling, default_scaling

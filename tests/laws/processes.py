@@ -13,10 +13,14 @@ from typing import Self
 
 ROOT = Path(__file__).parents[2]
 
+PREDICTION = ("rsseg.cli.predict", "rsseg.prediction.engine", "rsseg.raster")
+
 SERVER = """
-import gc, json, os, signal, sys
-import rsseg.cli.predict, rsseg.prediction.engine, rsseg.raster
+import gc, importlib, json, os, signal, sys
 from rsseg.cli.main import main
+
+for name in sys.argv[1:]:
+    importlib.import_module(name)
 
 def run(order):
     for descriptor, path in enumerate(["/dev/null", order["stdout"], order["stderr"]]):
@@ -68,13 +72,16 @@ class Commands:
     Args:
         folder: where what the commands say is kept.
         under: the command under which all of them run, such as `unshare`.
+        imports: modules that every command finds imported.
     """
 
-    def __init__(self, folder: Path, *, under: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, *, under: Sequence[str] = (), imports: Sequence[str] = PREDICTION
+    ) -> None:
         self._folder = folder
         self._count = 0
         self._server = subprocess.Popen(
-            [*under, sys.executable, "-c", SERVER],
+            [*under, sys.executable, "-c", SERVER, *imports],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,

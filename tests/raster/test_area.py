@@ -283,3 +283,14 @@ def test_threads_read_the_same(tmp_path: Path) -> None:
         others = list(pool.map(area.inside, [GRID.window] * 8))
 
     assert all((other == whole).all() for other in others)
+
+
+def test_a_window_in_the_middle_of_an_area_is_not_painted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    area = opened(tmp_path, shapely.Polygon([(2, 3), (22, 3), (2, 23)]))
+    monkeypatch.setattr(area._shapes, "paint", None)
+
+    assert area.inside(Window(2, 3, 10, 10)).all()
+    with pytest.raises(TypeError):
+        area.inside(Window(3, 3, 10, 10))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from rsseg.data.options import AugmentOptions
 from rsseg.training.engine import Machine, train
-from rsseg.training.options import TrainOptions
+from rsseg.training.options import LossOptions, OptimizerOptions, TrainOptions
+from rsseg.training.progress import Progress
+from rsseg.training.recipe import changed
 from rsseg.weights import load_weights
 
 SPLIT = {"train": ["a", "b"], "val": ["c"]}
@@ -19,7 +23,24 @@ ONE = Machine(device="cpu", threads=1, readers=2)
 
 def recipe(model: str = "linear", **changes: Any) -> TrainOptions:
     sizes = {"window": 32, "tile": 64, "halo": 0, "batch_size": 2, "precision": "fp32"}
-    return TrainOptions(**{"model": model, "epochs": 3, "steps_per_epoch": 4, "lr": 0.05, **sizes, **changes})
+    return options(**{"model": model, "epochs": 3, "steps_per_epoch": 4, "lr": 0.05, **sizes, **changes})
+
+
+def options(**values: Any) -> TrainOptions:
+    """Options by their bare names: those of the tables find their place; `loss` and `optimizer` are names of one."""
+    row: dict[str, Any] = {}
+    for name, value in values.items():
+        row = changed(row, _place(name), value)
+    return TrainOptions.from_dict(row)
+
+
+def _place(name: str) -> str:
+    if name in ("loss", "optimizer"):
+        return f"{name}.name"
+    for table, kind in (("loss", LossOptions), ("optimizer", OptimizerOptions), ("augment", AugmentOptions)):
+        if name in {f.name for f in fields(kind)} - {"name"}:
+            return f"{table}.{name}"
+    return name
 
 
 def tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -50,10 +71,9 @@ class Killed(BaseException):
 
 def train_until(step: int, folder: Path, run: Path, options: TrainOptions, machine: Machine = ONE) -> None:
     """Train, and die just after a step was learnt."""
-    steps = options.steps
 
-    def die(share: float) -> None:
-        if round(share * steps) == step:
+    def die(progress: Progress) -> None:
+        if progress.step == step:
             raise Killed
 
     with pytest.raises(Killed):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import json
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +17,12 @@ import torch
 
 from rsseg.errors import InputError, LabelError, OptionError, ResourceError
 from rsseg.prediction.engine import predict_raster
-from rsseg.training import learner
+from rsseg.training import learner, session
 from rsseg.training.engine import Machine, resume, train
+from rsseg.training.progress import Progress
+from rsseg.training.run_folder import FILES
 from rsseg.weights import load_weights
-from tests.data.labelled import brightest, replace_label, write_classes
+from tests.data.labelled import brightest, replace_label, square, write_classes, write_features
 from tests.making import random_pixels, read_band, write_raster
 from tests.training.runs import ONE, contents, recipe, same_weights
 
@@ -39,12 +46,104 @@ def test_a_run_leaves_all_its_files(folder: Path, tmp_path: Path) -> None:
 
     summary = train(folder, run, options=recipe(epochs=2, steps_per_epoch=1), machine=ONE)
 
-    assert sorted(p.name for p in run.iterdir()) == [
-        ".lock", "best.safetensors", "config.toml", "curves.png", "last.ckpt", "log.jsonl", "metrics.csv",
-    ]  # fmt: skip
-    assert [json.loads(line)["epoch"] for line in (run / "log.jsonl").read_text().splitlines()] == [1, 2]
+    assert {p.name for p in run.iterdir()} == {".lock", *FILES}
     assert tomllib.loads((run / "config.toml").read_text())["train"]["model"] == "linear"
     assert (summary.best, summary.epochs) == (run / "best.safetensors", 2)
+
+
+def test_each_epoch_has_a_row(folder: Path, tmp_path: Path) -> None:
+    train(folder, tmp_path / "run", options=recipe(epochs=2, steps_per_epoch=3), machine=ONE)
+
+    rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [(row["epoch"], row["step"]) for row in rows] == [(1, 3), (2, 6)]
+    for row in rows:
+        assert row["images_per_s"] > 0
+        assert 0 <= row["waiting"] <= 1
+        assert row["seconds"] >= 0
+
+
+def test_waiting_for_samples_is_told(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A clock that only reading moves: by one second a batch."""
+    now = [0.0]
+    read = session.iter_batches
+
+    def slow(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        for batch in read(*args, **kwargs):
+            now[0] += 1.0
+            yield batch
+
+    monkeypatch.setattr(session, "iter_batches", slow)
+    monkeypatch.setattr(session, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    with caplog.at_level("INFO", "rsseg"):
+        train(folder, tmp_path / "run", options=recipe(epochs=1, steps_per_epoch=3), machine=ONE)
+
+    row = json.loads((tmp_path / "run" / "log.jsonl").read_text())
+    assert (row["seconds"], row["waiting"], row["images_per_s"]) == (3.0, 1.0, 2.0)
+    assert "3 s (100% of them waiting for samples), 2 images/s" in caplog.text
+
+
+def test_the_data_of_a_run_are_listed(folder: Path, tmp_path: Path) -> None:
+    label = np.full((40, 48), 255, np.uint8)
+    label[:5, :6] = 1
+    replace_label(folder, "b", label)
+
+    train(folder, tmp_path / "run", options=recipe(epochs=1, steps_per_epoch=1), machine=ONE)
+
+    rows = list(csv.DictReader((tmp_path / "run" / "data.csv").read_text().splitlines()))
+    assert [(row["part"], row["image"], row["labels"]) for row in rows] == [
+        ("train", "images/a.tif", "labels/a.tif"),
+        ("train", "images/b.tif", "labels/b.tif"),
+        ("val", "images/c.tif", "labels/c.tif"),
+    ]
+    b = rows[1]
+    assert (b["aoi"], b["width"], b["height"], b["labelled px"]) == ("", "48", "40", "30")
+    assert (b["red px"], b["green px"], b["blue px"]) == ("0", "30", "0")
+
+
+def test_an_area_of_interest_is_listed_with_its_image(folder: Path, tmp_path: Path) -> None:
+    write_features(tmp_path / "west.geojson", square(0, 0, 20))
+    write_features(tmp_path / "east.geojson", square(24, 0, 20))
+    entry = 'image = "d/images/a.tif"\nlabels = "d/labels/a.tif"\naoi = "{}.geojson"\n'
+    manifest = tmp_path / "manifest.toml"
+    manifest.write_text(
+        f'classes = "d/classes.json"\n[[train]]\n{entry.format("west")}[[val]]\n{entry.format("east")}'
+    )
+
+    train(manifest, tmp_path / "run", options=recipe(epochs=1, steps_per_epoch=1), machine=ONE)
+
+    rows = list(csv.DictReader((tmp_path / "run" / "data.csv").read_text().splitlines()))
+    assert [(row["part"], row["image"], row["aoi"], row["labelled px"]) for row in rows] == [
+        ("train", "d/images/a.tif", "west.geojson", "400"),
+        ("val", "d/images/a.tif", "east.geojson", "400"),
+    ]
+
+
+def test_the_card_beside_the_weights_is_theirs(folder: Path, tmp_path: Path) -> None:
+    summary = train(folder, tmp_path / "run", options=recipe(epochs=6, lr=1.0), machine=ONE)
+
+    beside = json.loads((tmp_path / "run" / "card.json").read_text())
+    assert beside["sha256"] == hashlib.sha256(summary.best.read_bytes()).hexdigest()
+    assert beside["epoch"] == summary.epoch
+    assert beside["card"] == json.loads(load_weights(str(summary.best)).card.to_json())
+
+
+def test_a_run_stops_when_its_patience_is_at_an_end(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A rate of almost nothing makes no epoch better than the first."""
+    options = recipe(epochs=9, lr=1e-12, patience=2)
+
+    with caplog.at_level("INFO", "rsseg"):
+        summary = train(folder, tmp_path / "run", options=options, machine=ONE)
+
+    assert (summary.epoch, summary.epochs) == (1, 3)
+    assert "stopped early: 2 epochs brought no better mean IoU" in caplog.text
+    again = resume(tmp_path / "run", machine=ONE)
+    assert (again.best, again.epoch, again.epochs) == (summary.best, 1, 3)
+    assert again.scores == summary.scores
 
 
 def test_the_card_says_all_that_prediction_needs(folder: Path, tmp_path: Path) -> None:
@@ -85,13 +184,18 @@ def test_threads_that_read_change_nothing(folder: Path, tmp_path: Path) -> None:
     assert same_weights(tmp_path / "run1" / "best.safetensors", tmp_path / "run4" / "best.safetensors")
 
 
-def test_progress_rises_to_1(folder: Path, tmp_path: Path) -> None:
-    shares: list[float] = []
+def test_progress_is_told_after_every_step(folder: Path, tmp_path: Path) -> None:
+    told: list[Progress] = []
 
-    train(folder, tmp_path / "run", options=recipe(), machine=ONE, on_progress=shares.append)
+    train(folder, tmp_path / "run", options=recipe(), machine=ONE, on_progress=told.append)
 
-    assert shares == sorted(shares)
-    assert (len(shares), shares[-1]) == (12, 1.0)
+    rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [(p.step, p.epoch) for p in told] == [(step, 1 + (step - 1) // 4) for step in range(1, 13)]
+    assert {(p.steps, p.epochs) for p in told} == {(12, 3)}
+    assert told[-1].share == 1.0
+    assert [p.loss for p in told[3::4]] == [row["loss"] for row in rows]
+    assert [p.mean_iou for p in told[::4]] == [None, rows[0]["mean_iou"], rows[1]["mean_iou"]]
+    assert all(p.images_per_s > 0 for p in told)
 
 
 def test_global_random_state_is_left_alone(folder: Path, tmp_path: Path) -> None:
@@ -191,7 +295,7 @@ def test_a_good_run_is_kept_until_the_new_one_can_begin(
 def test_a_run_that_is_in_progress_is_neither_resumed_nor_replaced(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
 
-    def disturb(_share: float) -> None:
+    def disturb(_progress: Progress) -> None:
         with pytest.raises(ResourceError, match="another process is training this run"):
             resume(run, machine=ONE)
         with pytest.raises(ResourceError, match="another process is training this run"):

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from rsseg.models.registry import NETWORKS, NetworkEntry, build_network
 from rsseg.training.engine import train
+from rsseg.training.options import OPTIMIZERS, OptimizerOptions
 from rsseg.training.schedule import build_optimizer
 from rsseg.weights import init_weights, load_weights
 from tests.data.labelled import write_tiles
@@ -57,18 +57,27 @@ def test_a_network_learns_from_two_batches_and_its_weights_load(
     assert all(not torch.equal(learnt[name], start[name]) for name in heads)
 
 
+def is_kernel(name: str, shape: torch.Size) -> bool:
+    """By names and axes, where the optimizer goes by the kind of layer."""
+    return name.endswith("weight") and len(shape) in (2, 4)
+
+
 @each_network
-def test_every_parameter_is_in_one_group_and_only_kernels_decay(entry: NetworkEntry) -> None:
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_parameter_is_in_its_group_and_only_kernels_decay(entry: NetworkEntry, optimizer: str) -> None:
     with torch.device("meta"):
         network = build_network(entry.name, encoder=smallest_encoder(entry), classes=3)
-    kernels = {
-        id(module.weight)
-        for module in network.modules()
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
+    options = OptimizerOptions(name=optimizer, weight_decay=0.05, encoder_lr=0.1)
+
+    groups = build_optimizer(network, options=options).param_groups
+
+    found = [(id(p), (group["weight_decay"], group["factor"])) for group in groups for p in group["params"]]
+    expected = {
+        id(p): (0.05 if is_kernel(name, p.shape) else 0.0, 0.1 if name.startswith("encoder.") else 1.0)
+        for name, p in network.named_parameters()
     }
-
-    optimizer = build_optimizer(network, lr=0.1, weight_decay=0.05)
-
-    decays = [(id(p), group["weight_decay"]) for group in optimizer.param_groups for p in group["params"]]
-    assert len(decays) == len(list(network.parameters()))
-    assert dict(decays) == {id(p): 0.05 if id(p) in kernels else 0.0 for p in network.parameters()}
+    assert len(found) == len(expected)
+    assert dict(found) == expected
+    scales = [p for name, p in network.named_parameters() if name.endswith("scale")]
+    assert all(dict(found)[id(scale)] == (0.0, 1.0) for scale in scales)
+    assert bool(scales) is (entry.name in ("maresunet", "manet", "abcnet"))

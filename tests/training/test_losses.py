@@ -22,7 +22,7 @@ from rsseg.training.losses import (
     ohem_loss,
     segmentation_loss,
 )
-from rsseg.training.options import LOSSES, TrainOptions
+from rsseg.training.options import LOSSES, LossOptions
 from tests.training import loss_oracles as oracles
 
 seeds = st.integers(0, 2**32 - 1)
@@ -219,8 +219,8 @@ def test_half_precision_logits_give_the_float32_loss(loss: Callable[[Tensor, Ten
     assert torch.equal(value, loss(rounded.float(), labels))
 
 
-def recipe(**options: Any) -> TrainOptions:
-    return TrainOptions(**options)
+def recipe(name: str = "cross-entropy", **options: Any) -> LossOptions:
+    return LossOptions(name=name, **options)
 
 
 @pytest.mark.parametrize(
@@ -228,11 +228,11 @@ def recipe(**options: Any) -> TrainOptions:
     [
         ({"label_smoothing": 0.1}, partial(cross_entropy, label_smoothing=0.1)),
         (
-            {"loss": "ohem", "ohem_threshold": 0.3, "ohem_kept": 0.25},
+            {"name": "ohem", "ohem_threshold": 0.3, "ohem_kept": 0.25},
             partial(ohem_loss, threshold=0.3, kept=0.25),
         ),
-        ({"loss": "focal", "focal_gamma": 0.5}, partial(focal_loss, gamma=0.5)),
-        ({"loss": "lovasz"}, lovasz_loss),
+        ({"name": "focal", "focal_gamma": 0.5}, partial(focal_loss, gamma=0.5)),
+        ({"name": "lovasz"}, lovasz_loss),
     ],
 )
 def test_the_recipe_chooses_the_loss_and_its_options(
@@ -259,7 +259,7 @@ def test_the_plain_recipe_is_cross_entropy_plus_dice_to_the_last_bit() -> None:
 @pytest.mark.parametrize("loss", LOSSES)
 def test_each_auxiliary_head_adds_its_weighted_loss(loss: str) -> None:
     (main, labels), (first, _), (second, _) = drawn(5), drawn(6), drawn(7)
-    options = recipe(loss=loss, aux_weight=0.4)
+    options = recipe(loss, aux_weight=0.4)
 
     value = segmentation_loss(Logits(main, (first, second)), labels, options=options).item()
 

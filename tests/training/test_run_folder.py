@@ -11,7 +11,7 @@ import pytest
 from matplotlib.image import imread
 
 from rsseg.errors import OptionError, ResourceError, WeightsError
-from rsseg.training.run_folder import RunFolder
+from rsseg.training.run_folder import FILES, RunFolder
 
 HISTORY = [
     {"epoch": 1, "step": 5, "lr": 0.1, "loss": 1.5, "mean_iou": 0.3, "iou a": 0.3, "iou b": None},
@@ -39,15 +39,30 @@ def test_the_history_becomes_lines_a_table_and_a_picture(tmp_path: Path) -> None
         ("2", "0.4", "0.3"),
     ]
     picture = imread(tmp_path / "curves.png")
-    assert picture.shape[1] > picture.shape[0] > 300
+    assert picture.shape == (550, 1210, 4)
     assert picture.min() < 0.2
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_a_history_without_rows_is_a_file_without_rows(tmp_path: Path) -> None:
-    RunFolder(tmp_path).write_history([])
+def test_the_readme_names_every_file_and_the_next_commands(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "a run")
+    folder.path.mkdir()
 
-    assert (tmp_path / "log.jsonl").read_text() == ""
+    folder.write_readme()
+
+    text = (folder.path / "README.txt").read_text()
+    assert all(f"  {name} " in text for name in FILES)
+    assert f"--weights '{folder.best}'" in text
+    assert f"rsseg train --resume '{folder.path}'" in text
+
+
+def test_the_properties_name_files_that_are_known(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+
+    paths = [value for name in vars(RunFolder) if isinstance(value := getattr(folder, name), Path)]
+
+    assert {path.name for path in paths} <= {*FILES, tmp_path.name}
+    assert len(paths) > 5
 
 
 def test_a_folder_with_a_run_is_not_free(tmp_path: Path) -> None:
@@ -60,14 +75,14 @@ def test_a_folder_with_a_run_is_not_free(tmp_path: Path) -> None:
 
 
 def test_overwriting_removes_the_run_and_nothing_else(tmp_path: Path) -> None:
-    for name in ("last.ckpt", "best.safetensors", "notes.txt"):
+    for name in (*FILES, "notes.txt", "events.out.tfevents.mine"):
         (tmp_path / name).touch()
     folder = RunFolder(tmp_path)
 
     folder.check_free(overwrite=True)
     folder.create()
 
-    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["events.out.tfevents.mine", "notes.txt"]
 
 
 def test_a_folder_with_other_files_is_free(tmp_path: Path) -> None:
@@ -130,13 +145,23 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path, monkeypatch: py
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["cost in $", "$x^{$", "道路"])
+@pytest.mark.parametrize("name", ["cost in $", "$x^{$", "道路", "_hidden"])
 def test_classes_of_any_name_are_drawn(tmp_path: Path, name: str) -> None:
     row = {"epoch": 1, "step": 1, "lr": 0.1, "loss": 1.0, "mean_iou": 0.5, f"iou {name}": 0.5, "iou $b": 0.5}
 
     RunFolder(tmp_path).write_history([row])
 
     assert imread(tmp_path / "curves.png").min() < 0.2
+
+
+def test_many_classes_leave_room_for_their_curves(tmp_path: Path) -> None:
+    row = {"epoch": 1, "step": 1, "lr": 0.1, "loss": 1.0, "mean_iou": None}
+
+    RunFolder(tmp_path).write_history([{**row, **{f"iou class {k}": 0.5 for k in range(150)}}])
+
+    picture = imread(tmp_path / "curves.png")[..., :3]
+    dark = (picture.max(axis=2) < 0.3).sum(axis=0)
+    assert dark[600:1100].max() > 300  # the frame of the scores is still wide
 
 
 def test_a_folder_without_a_run_cannot_be_resumed(tmp_path: Path) -> None:

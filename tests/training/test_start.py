@@ -13,7 +13,7 @@ import torch
 
 from rsseg.errors import OptionError, RasterError, ResourceError, WeightsError
 from rsseg.models.registry import build_network
-from rsseg.preprocess import default_scaling
+from rsseg.preprocess import Scaling, default_scaling
 from rsseg.training.engine import TrainSummary, resume, train
 from rsseg.training.options import TrainOptions
 from rsseg.weights import load_weights, pretrained, save_weights
@@ -70,11 +70,70 @@ def test_chosen_bands_are_named_by_their_numbers(folder: Path, tmp_path: Path, w
     assert load_weights(str(summary.best)).card.bands == ("band 3", "band 2", "band 1")
 
 
-def test_weights_with_other_classes_are_refused(folder: Path, tmp_path: Path) -> None:
-    write_classes(folder, ["roof", "road", "tree"])
+def test_classes_of_other_names_begin_anew_and_the_others_are_kept(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_classes(folder, ["roof", "red", "tree", "green"])
 
-    with pytest.raises(WeightsError, match="its classes are red, green, blue; the data has roof, road, tree"):
-        start_from_argmax(tmp_path, folder)
+    with caplog.at_level("INFO", "rsseg"):
+        summary = start_from_argmax(tmp_path, folder)
+
+    network = load_weights(str(summary.best)).network
+    assert torch.allclose(network.head.weight[[1, 3]].flatten(1), torch.eye(3)[:2], atol=1e-6)
+    sha256 = file_sha256(tmp_path / "argmax.safetensors")
+    assert [r.message for r in caplog.records if "are kept" in r.message] == [
+        f"from argmax (sha256 {sha256[:12]}) encoder and decoder are kept, and of the heads red, green;"
+        " roof, tree begin anew"
+    ]
+
+
+def test_the_card_says_from_which_weights_other_classes_began_and_keeps_what_still_holds(
+    folder: Path, tmp_path: Path
+) -> None:
+    write_classes(folder, ["roof", "road", "tree"])
+    base = load_weights(str(write_argmax_weights(tmp_path / "base.safetensors")))
+    known = {"licence": "CC0", "data": "there", "description": "of colours", "scores": {"mean_iou": 0.9}}
+    card = replace(base.card, scaling=Scaling(mean=(1.0,) * 3, std=(2.0,) * 3, dtype="uint8"), **known)
+    save_weights(tmp_path / "base.safetensors", base.network, card)
+    sha256 = file_sha256(tmp_path / "base.safetensors")
+    options = recipe("", weights=str(tmp_path / "base.safetensors"), epochs=1, steps_per_epoch=1)
+
+    summary = train(folder, tmp_path / "run", options=options, machine=ONE)
+
+    found = load_weights(str(summary.best)).card
+    assert found.description == f"began from base (sha256 {sha256})"
+    assert (found.licence, found.data, found.scaling) == ("CC0", "there", card.scaling)
+    assert (found.classes.names, found.architecture) == (("roof", "road", "tree"), "linear")
+    assert found.scores["mean_iou"] != 0.9
+
+
+def test_going_on_with_other_classes_does_not_need_the_old_weights_any_more(
+    folder: Path, tmp_path: Path
+) -> None:
+    write_classes(folder, ["roof", "road", "green"])
+    base = write_argmax_weights(tmp_path / "base.safetensors")
+    options = recipe("", weights=str(base), epochs=2)
+    whole = train(folder, tmp_path / "whole", options=options, machine=ONE)
+    train_until(1, folder, tmp_path / "parts", options)
+    base.unlink()
+
+    assert same_weights(resume(tmp_path / "parts", machine=ONE).best, whole.best)
+
+
+def test_the_bundled_weights_start_on_classes_of_ones_own(folder: Path, tmp_path: Path) -> None:
+    write_classes(folder, ["building", "road", "tree"])
+    options = recipe("", weights="buildings", window=64, epochs=1, steps_per_epoch=1, lr=1e-9)
+
+    summary = train(folder, tmp_path / "run", options=options, machine=ONE)
+
+    old, new = load_weights("buildings"), load_weights(str(summary.best))
+    row = old.card.classes.names.index("building")
+    assert torch.allclose(
+        new.network.head.classify.weight[0], old.network.head.classify.weight[row], atol=1e-7
+    )
+    kept = ("architecture", "encoder", "scaling", "energy_positions", "licence", "data")
+    assert [getattr(new.card, name) for name in kept] == [getattr(old.card, name) for name in kept]
+    assert new.card.description == f"began from buildings (sha256 {old.sha256})"
 
 
 def test_weights_for_other_bands_are_refused(folder: Path, tmp_path: Path) -> None:
@@ -107,6 +166,10 @@ def test_weights_for_another_network_than_asked_are_refused(folder: Path, tmp_pa
         ({"model": "abcnet", "batch_size": 1, "window": 256}, "batch size is 1; abcnet needs at least 2"),
         ({"model": "attanet-light", "batch_size": 1}, "batch size is 1; attanet-light needs at least 2"),
         (
+            {"model": "abcnet", "batch_size": 4, "parts": 4, "window": 256},
+            "batch size of each of 4 parts is 1; abcnet needs at least 2",
+        ),
+        (
             {"model": "maskattn-unet-published", "window": 128},
             "tile is 64 px; maskattn-unet-published takes squares of 128 px only",
         ),
@@ -138,8 +201,27 @@ def test_a_weight_for_auxiliary_heads_that_a_network_does_not_have_is_refused_be
 ) -> None:
     monkeypatch.setattr(pretrained, "fetch_imagenet", {}.__getitem__)
 
-    with pytest.raises(OptionError, match=r"aux weight is 0\.4, but \w+ has no auxiliary heads"):
+    with pytest.raises(OptionError, match=r"loss\.aux_weight is 0\.4, but \w+ has no auxiliary heads"):
         train(tmp_path / "nothing", tmp_path / "run", options=recipe(aux_weight=0.4, **options), machine=ONE)
+
+
+def test_a_rate_of_the_encoder_is_refused_where_there_is_none(tmp_path: Path) -> None:
+    with pytest.raises(
+        OptionError, match=r"optimizer\.encoder_lr is 0\.1, but linear has no encoder"
+    ) as info:
+        train(tmp_path / "nothing", tmp_path / "run", options=recipe(encoder_lr=0.1), machine=ONE)
+
+    assert info.value.hint
+
+
+def test_an_encoder_with_a_rate_of_0_stays_as_it_is(folder: Path, tmp_path: Path, encoder: Path) -> None:
+    options = from_encoder(encoder, encoder_lr=0, lr=0.05)
+
+    train(folder, tmp_path / "run", options=options, machine=ONE)
+
+    assert torch.equal(
+        filters(tmp_path / "run"), torch.load(encoder, weights_only=True)["layer1.0.conv1.weight"]
+    )
 
 
 @pytest.mark.parametrize("size", [(96, 200), (200, 96)])
@@ -267,3 +349,9 @@ def test_what_the_data_say_of_themselves_stays_beside_the_origin_of_the_encoder(
 
     description = load_weights(str(summary.best)).card.description
     assert description.startswith("noise; encoder from resnet.pth (sha256 ")
+
+
+def test_frozen_norms_learn_from_single_values(folder: Path, tmp_path: Path) -> None:
+    options = recipe("abcnet", norm="frozen", batch_size=1, epochs=1, steps_per_epoch=1)
+
+    assert train(folder, tmp_path / "run", options=options, machine=ONE).epochs == 1
