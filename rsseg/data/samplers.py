@@ -6,6 +6,7 @@ the threads that read, nor of what was drawn before. So a resumed run sees what 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -31,7 +32,10 @@ from rsseg.raster import Grid
 from rsseg.tiling import Window
 
 MIN_LABELLED = 0.05
-"""A window is drawn again if fewer of its pixels inside the raster are labelled and valid; those of a grid are not."""
+"""A window is drawn again if fewer of its pixels inside the raster are labelled and valid; those of a grid are not.
+
+Of a window that is zoomed or rotated, the middle counts: the rest is hardly seen.
+"""
 
 ATTEMPTS = 10
 
@@ -100,21 +104,27 @@ class Sampler:
         pixels = self._pixels[class_ids[int(rng.integers(len(class_ids)))]]
         for _attempt in range(ATTEMPTS):
             scene, col, row = pixels.draw(rng)
-            window = _square_around(col, row, scene.image.grid, side)
+            middle = _showing(col, row, scene.image.grid, change, self._options.window)
+            window = middle.expanded((side - middle.width) // 2)
             sample = _read(scene, window, change)
-            inside = window.intersection(scene.image.grid.window).pixels
-            if np.count_nonzero(sample.labels != IGNORE_INDEX) >= MIN_LABELLED * inside:
+            inside = middle.intersection(scene.image.grid.window).pixels
+            labels = sample.labels[middle.slices(window)]
+            if np.count_nonzero(labels != IGNORE_INDEX) >= MIN_LABELLED * inside:
                 break
         return _turned(sample, orientation)
 
     def _of_grid(self, rng: np.random.Generator, number: int) -> Sample:
-        """A square around a window of the grid, which leaves out what its neighbours show."""
+        """A square around a window of the grid, which leaves out what its neighbours show.
+
+        It is shifted only where its upright part has room for all of the window, so nothing of that is cut off.
+        """
         assert self._grid is not None
         change, orientation = self._draw_change(rng)
         side = change.read_side(self._options.window)
         scene, own = self._grid.window(number)
         col, row = own.col_off + own.width // 2, own.row_off + own.height // 2
-        window = _square_around(col, row, scene.image.grid, side)
+        upright = _square_around(col, row, scene.image.grid, _upright_side(change, self._options.window))
+        window = upright.expanded((side - upright.width) // 2)
         sample = _read(scene, window, change)
         own = own.expanded(max(0, (side - self._options.window) // 2)).intersection(window)
         labels = np.full_like(sample.labels, IGNORE_INDEX)
@@ -153,6 +163,36 @@ def _turned(sample: Sample, orientation: int) -> Sample:
         valid=turn(sample.valid, orientation),
         labels=turn(sample.labels, orientation),
     )
+
+
+def _showing(col: int, row: int, grid: Grid, change: Change, window: int) -> Window:
+    """The middle of a sample that shows a pixel, however it is turned and rotated; the rest lies around it.
+
+    What the sample shows, before it is rotated, is shifted into the raster; or less of it, if rotation would cut the
+    pixel off.
+    """
+    shown = _square_around(col, row, grid, _like(window, window * change.zoom))
+    right = abs(shown.col_off + shown.width / 2 - (col + 0.5))
+    down = abs(shown.row_off + shown.height / 2 - (row + 0.5))
+    cosine, sine = _abs_cos_sin(change)
+    if max(cosine * right + sine * down, sine * right + cosine * down) <= window * change.zoom / 2:
+        return shown
+    return _square_around(col, row, grid, _upright_side(change, window))
+
+
+def _upright_side(change: Change, window: int) -> int:
+    """The side of the largest square along the raster's rows that a sample holds around its middle, in pixels."""
+    return _like(window, window * change.zoom / sum(_abs_cos_sin(change)))
+
+
+def _abs_cos_sin(change: Change) -> tuple[float, float]:
+    radians = math.radians(change.angle)
+    return abs(math.cos(radians)), abs(math.sin(radians))
+
+
+def _like(window: int, length: float) -> int:
+    """The largest side up to a length that is odd where the window is: all have one middle (`Change.read_side`)."""
+    return max(window % 2, window + 2 * math.floor((length - window) / 2))
 
 
 def _square_around(col: int, row: int, grid: Grid, side: int) -> Window:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +17,11 @@ from scipy.stats import chisquare
 
 from rsseg.data.augment import ORIENTATIONS, turn
 from rsseg.data.options import SAMPLINGS, AugmentOptions, SampleOptions
+from rsseg.data.places import LabelledPixels, LabelledWindows
 from rsseg.data.samplers import Sample, Sampler
-from rsseg.data.scenes import open_dataset, plan_dataset
+from rsseg.data.scenes import Scene, open_dataset, plan_dataset
 from rsseg.errors import OptionError
+from rsseg.tiling import Window
 from tests.data.labelled import brightest, replace_label, square, write_classes, write_features, write_tiles
 from tests.making import random_pixels, write_raster
 
@@ -306,6 +309,115 @@ def test_windows_are_shifted_into_the_raster(folder: Path) -> None:
         samples = [drawn.sample(number) for number in range(20)]
 
     assert all(s.valid.all() and (s.labels != 255).all() for s in samples)
+
+
+BENT = [
+    AugmentOptions(turns=turns, rotation=rotation, zoom=zoom)
+    for turns, rotation, zoom in [("none", 45, 1.0), ("all", 180, 1.0), ("all", 45, 1.4), ("all", 0, 2.0)]
+]
+
+
+def seen(sample: Sample, window: int) -> NDArray[np.bool_]:
+    """Which pixels of the square that was read have their middle in the zoomed and rotated sample."""
+    side, angle = sample.labels.shape[-1], math.radians(sample.change.angle)
+    offsets = np.arange(side) - (side - 1) / 2
+    right, down = offsets[None, :], offsets[:, None]
+    cols = math.cos(angle) * right + math.sin(angle) * down
+    rows = math.cos(angle) * down - math.sin(angle) * right
+    seen: NDArray[np.bool_] = np.maximum(np.abs(cols), np.abs(rows)) <= window * sample.change.zoom / 2
+    return seen
+
+
+@pytest.mark.parametrize("augment", BENT)
+@pytest.mark.parametrize("window", [16, 25])
+def test_corners_are_shown_as_often_as_the_middle(
+    tmp_path: Path, augment: AugmentOptions, window: int
+) -> None:
+    """Three labelled pixels, so far apart that no sample shows two."""
+    folder = write_tiles(tmp_path / "d", size=(170, 170), split=SPLIT)
+    for name in "ab":
+        label = np.full((170, 170), 255, np.uint8)
+        label[[0, 169, 85], [0, 169, 85]] = 0, 1, 2
+        replace_label(folder, name, label)
+
+    with sampler(folder, window=window, augment=augment) as drawn:
+        samples = [drawn.sample(number) for number in range(150)]
+
+    shown = [s.labels[seen(s, window) & (s.labels != 255)].tolist() for s in samples]
+    assert {len(ids) for ids in shown} == {1}
+    counts = Counter(ids[0] for ids in shown)
+    assert chisquare([counts[n] for n in range(3)]).pvalue > UNLIKELY
+
+
+def note_draws(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
+    """The pixels that are drawn from now on: number of the tile, column and row."""
+    drawn: list[tuple[int, int, int]] = []
+    draw = LabelledPixels.draw
+
+    def noted(self: LabelledPixels, rng: np.random.Generator) -> tuple[Scene, int, int]:
+        scene, col, row = draw(self, rng)
+        drawn.append(("abc".index(Path(scene.image.path).stem), col, row))
+        return scene, col, row
+
+    monkeypatch.setattr(LabelledPixels, "draw", noted)
+    return drawn
+
+
+@pytest.mark.parametrize("augment", BENT)
+def test_every_drawn_pixel_is_in_its_sample(
+    folder: Path, augment: AugmentOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of rasters that are labelled all over and hardly larger than the window; a pixel is known by its noise."""
+    images = [random_pixels(40, 48, seed=seed) for seed in (0, 1)]
+    pixels = note_draws(monkeypatch)
+
+    with sampler(folder, window=32, augment=augment) as drawn:
+        samples = [drawn.sample(number) for number in range(300)]
+
+    for sample, (image, col, row) in zip(samples, pixels, strict=True):
+        here = (sample.pixels == images[image][:, row, col, None, None]).all(axis=0)
+        assert (here & (sample.labels != 255) & seen(sample, 32)).any()
+
+
+@pytest.mark.parametrize("window", [9, 16, 40])
+def test_a_sample_without_zoom_or_rotation_is_the_square_around_its_pixel_that_lies_in_the_raster(
+    folder: Path, window: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = [random_pixels(40, 48, seed=seed) for seed in (0, 1)]
+    pixels = note_draws(monkeypatch)
+
+    with sampler(folder, window=window, augment=STILL) as drawn:
+        samples = [drawn.sample(number) for number in range(60)]
+
+    for sample, (image, col, row) in zip(samples, pixels, strict=True):
+        left, top = np.clip([col - window // 2, row - window // 2], 0, [48 - window, 40 - window])
+        assert np.array_equal(sample.pixels, images[image][:, top : top + window, left : left + window])
+
+
+@pytest.mark.parametrize("zoom", [1.0, 2.0])
+def test_a_window_of_the_grid_is_in_its_sample_but_for_corners_that_rotation_cuts_off(
+    folder: Path, zoom: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows of 16 x 20 px, all of them at the border."""
+    reads: list[Window] = []
+    augment = AugmentOptions(rotation=180, zoom=zoom, turns="none")
+    with open_dataset(plan_dataset(folder)) as data:
+        drawn = Sampler(data, SampleOptions(window=20, sampling="grid", augment=augment))
+        for scene in data.train:
+            read = scene.image.read
+            monkeypatch.setattr(
+                scene.image, "read", lambda window, read=read: (reads.append(window), read(window))[1]
+            )
+        samples = [drawn.sample(number) for number in range(5 * 12)]
+        grid = LabelledWindows(data.train, side=20, seed=0)
+        owns = [grid.window(number)[1] for number in range(5 * 12)]
+
+    for sample, own, read in zip(samples, owns, reads, strict=True):
+        # What lies so near to the middle of the window is shown at any angle.
+        far = math.floor((20 * sample.change.zoom / math.sqrt(2) - 1) / 2)
+        core = Window(own.col_off + own.width // 2, own.row_off + own.height // 2, 0, 0).expanded(far)
+        kept = core.intersection(own).slices(read)
+        assert (seen(sample, 20) & (sample.labels != 255))[kept].all()
 
 
 @pytest.mark.parametrize("sampling", SAMPLINGS)
