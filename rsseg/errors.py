@@ -62,6 +62,6 @@ class PartialFailureError(RssegError):
 
 
 class ThresholdError(RssegError):
-    """A score is below what `--fail-under` asks for."""
+    """A score is below what `--fail-under` asks for, or an error above what `--fail-over` allows."""
 
     exit_code = 7

@@ -1,8 +1,8 @@
-"""`rsseg evaluate`: scores of class maps."""
+"""`rsseg evaluate`: scores of class maps, or of weights on a data set."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,113 +10,82 @@ import click
 
 from rsseg.cli import options as opt
 from rsseg.cli.console import emit_json, progress_bar, say
+from rsseg.cli.evaluate_data import evaluate_part
+from rsseg.cli.evaluate_labels import label_options
+from rsseg.cli.evaluate_measures import Asked, measure_options, take_measures, write_page
+from rsseg.cli.evaluate_options import data_options, take_part
+from rsseg.cli.evaluate_pairs import EvaluateCommand, find_pairs
 from rsseg.errors import OptionError, ThresholdError
 
 if TYPE_CHECKING:
     from rsseg.classes import ClassTable
-    from rsseg.evaluation import Evaluation
+    from rsseg.evaluation import EvaluateOptions, Evaluation, LabelRules, Pair
+
+_COMPARING = 0.7
+"""What share of the work it is, where the differences of two maps are written afterwards."""
 
 
-class _LabelListCommand(click.Command):
-    """Lets `--labels` take several files, as a shell's `labels/*.tif` gives them."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Repeat `--labels` before each of the files that follow it."""
-        return super().parse_args(ctx, _repeat_option(args, "--labels"))
-
-
-def _repeat_option(args: Sequence[str], option: str) -> list[str]:
-    """`a --option x y -q` as `a --option x --option y -q`."""
-    repeated: list[str] = []
-    files: int | None = None  # how many the option has had so far; None after another option
-    for arg in args:
-        if arg.startswith("-"):
-            files = {option: 0, f"{option}=": 1}.get(arg[: len(option) + 1])
-        elif files is not None:
-            repeated += [option] * (files > 0)
-            files += 1
-        repeated.append(arg)
-    return repeated
-
-
-def _parse_values(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
-    """`house=building` as an entry; the last `=` divides, so values may hold others."""
-    values = {}
-    for text in texts:
-        value, equals, name = text.rpartition("=")
-        if not (equals and value and name):
-            raise click.BadParameter(f"{text!r} is not of the form VALUE=CLASS, such as house=building")
-        values[value] = name
-    return values
-
-
-@click.command(cls=_LabelListCommand, short_help="Compare class maps with labels.")
+@click.command(cls=EvaluateCommand, short_help="Compare class maps with labels.")
 @click.argument("predictions", metavar="PREDICTION...", nargs=-1, type=click.Path(path_type=Path))
-@click.option(
-    "--labels",
-    multiple=True,
-    required=True,
-    metavar="LABEL...",
-    type=click.Path(path_type=Path),
-    help="Label rasters or polygons, one per class map, or a folder of them.",
-)
-@click.option(
-    "--classes",
-    "class_source",
-    metavar="FILE|WEIGHTS",
-    help="A classes.json, or weights with these classes. [default: the names in the class map]",
-)
-@click.option("--class", "class_name", metavar="CLASS", help="Polygons: the class of all of them.")
-@click.option("--attribute", metavar="NAME", help="Polygons: the attribute that says the class.")
-@click.option(
-    "--value",
-    "values",
-    multiple=True,
-    metavar="VALUE=CLASS|ignore",
-    callback=_parse_values,
-    help="Polygons: the class of an attribute's value; repeatable, later ones paint over earlier ones.",
-)
-@click.option(
-    "--unlabelled",
-    metavar="CLASS|ignore",
-    help="Polygons: what pixels under none are. [default: the other class if --class is one of two, else ignore]",
-)
-@click.option("--layer", metavar="NAME", help="Polygons: the layer of the label file.")
-@click.option(
-    "--aoi",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Polygons outside which nothing is compared.",
-)
-@click.option(
-    "--fail-under", multiple=True, metavar="SCORE=V", help="Exit with 7 if a score is lower; can be repeated."
-)
+@label_options
+@data_options
+@measure_options
 @click.option(
     "--plot", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw the confusion matrix."
 )
-@click.option("--csv", "as_csv", is_flag=True, help="Print the numbers as lines score,class,value.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print the numbers as lines protocol,score,class,value.")
 @opt.as_json
+@click.option(
+    "--fail-under",
+    multiple=True,
+    metavar="SCORE=V",
+    help="Exit with 7 if a score is lower, such as mean_iou=0.7 or object_f1:building=0.8; repeatable.",
+)
+@click.option(
+    "--fail-over",
+    multiple=True,
+    metavar="SCORE=V",
+    help="Exit with 7 if an error is higher: ece, mce or brier; repeatable.",
+)
 @opt.overwrite
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    metavar="N",
+    help="Threads that read and count, and with --data predict.  [default: cores]",
+)
 @opt.quiet
 @opt.verbose
 def evaluate(
     predictions: tuple[Path, ...],
     *,
     labels: tuple[Path, ...],
+    pairs_file: str | None,
+    protocol: str,
+    erode: Any,
+    moves: tuple[str, ...],
+    threads: int | None,
     class_source: str | None,
     fail_under: tuple[str, ...],
+    fail_over: tuple[str, ...],
     plot: Path | None,
     as_csv: bool,
     as_json: bool,
     overwrite: bool,
     quiet: bool,
-    **rules: Any,
+    **given: Any,
 ) -> None:
     """Compare class maps with labels: confusion matrix, IoU, F1, accuracy, kappa.
 
-    All pixels of all pairs are added up before scores are computed (protocol plain: means over all classes present).
-    Pixels without a label are left out; labelled pixels that are nodata in the class map are not compared, and
-    shown. Label rasters lie on the class map's grid or are a part of it; polygons are drawn on it.
+    All pixels of all pairs are added up before scores are computed, by the protocol that every number names. Pixels
+    without a label are left out; labelled pixels that are nodata in the class map are not compared, and shown.
+    Label rasters on another grid or in another CRS are brought to the class map's pixels (nearest neighbour);
+    polygons are drawn on them. PREDICTION `-` reads class maps from standard input, one per line.
+
+    With --data the images of a data set are predicted first, as `rsseg predict` would, where they are labelled.
+
+    A score without an interval says little: neighbouring pixels are right or wrong together, so a million of them are
+    not a million observations. --intervals says how far scores can be trusted, --against which of two maps is better.
 
     \b
     Examples:
@@ -125,32 +94,101 @@ def evaluate(
       rsseg evaluate town_classes.tif --labels footprints.geojson --class building --aoi val.geojson
       rsseg evaluate town_classes.tif --labels lots.gpkg --attribute kind --value house=building
       rsseg evaluate town_classes.tif --labels town_labels.tif --fail-under iou:building=0.7
+      rsseg evaluate maps/ --labels references/ --protocol isprs --erode 3
+      rsseg evaluate town_classes.tif --labels town_labels.tif --map tree=vegetation --map lawn=vegetation
+      rsseg predict sheets/*.tif --output-dir maps/ | rsseg evaluate - --labels labels/ --json
+      rsseg evaluate town_classes.tif --labels town_labels.tif --intervals --boundary 0.5m --objects building
+      rsseg evaluate town_classes.tif --labels town_labels.tif --confidence town_confidence.tif --areas --intervals
+      rsseg evaluate new/ --labels labels/ --against old/ --report new.html --image images/
+      rsseg evaluate --data tiles/ --weights runs/first/best.safetensors
+      rsseg evaluate --data Potsdam/ --preset potsdam --split test --weights manet.safetensors --protocol isprs --tta d4
     """
-    from rsseg.evaluation import LabelRules, Threshold, evaluate_maps, missed_thresholds, pair_up
+    from rsseg.evaluation import EvaluateOptions, LabelRules, Move, Threshold, missed_thresholds
 
     if as_csv and as_json:
         raise OptionError("--csv and --json exclude each other")
-    _check_given(predictions, labels)
     _check_plot(plot, overwrite=overwrite)
     thresholds = [Threshold.parse(text) for text in fail_under]
-    pairs = pair_up(predictions, labels)
+    thresholds += [Threshold.parse(text, over=True) for text in fail_over]
+    part = take_part(given, threads=threads, overwrite=overwrite)
+    asked = take_measures(given, data=part is not None, overwrite=overwrite)
+    for threshold in thresholds:
+        threshold.check_measured(asked.sections)
+    options = EvaluateOptions(
+        protocol=protocol,
+        erode=erode,
+        moves=tuple(Move.parse(text) for text in moves),
+        threads=threads,
+        measures=asked.measures,
+        limits=tuple(thresholds),
+    )
+    pairs = find_pairs(predictions, labels, pairs_file) if part is None else []
     with progress_bar("evaluate", quiet=quiet) as on_progress:
-        evaluation = evaluate_maps(
-            pairs, _load_classes(class_source), rules=LabelRules(**rules), on_progress=on_progress
-        )
+        if part is not None:
+            counters = asked.page_counters()
+            evaluation, images = evaluate_part(
+                part, options=options, counters=counters, on_progress=on_progress
+            )
+        else:
+            evaluation, images = _evaluate_maps(
+                asked,
+                pairs,
+                _load_classes(class_source),
+                rules=LabelRules(**given),
+                options=options,
+                overwrite=overwrite,
+                on_progress=on_progress,
+            )
     _show(evaluation, as_csv=as_csv, as_json=as_json, quiet=quiet)
     _draw(evaluation, plot, quiet=quiet)
+    if asked.differences is not None:
+        say(f"{asked.differences}: where the two maps are right", quiet=quiet)
+    if asked.report is not None:
+        write_page(asked.report, evaluation, images)
+        say(f"{asked.report}: the page", quiet=quiet)
     missed = missed_thresholds(evaluation, thresholds)
     if missed:
         raise ThresholdError("; ".join(missed))
 
 
-def _check_given(predictions: Sequence[Path], labels: Sequence[Path]) -> None:
-    if not predictions:
-        raise OptionError(
-            f"no class map is given, only labels: {', '.join(map(str, labels))}",
-            hint="class maps come first: rsseg evaluate MAP... --labels LABEL...",
+def _evaluate_maps(
+    asked: Asked,
+    pairs: Sequence[Pair],
+    classes: ClassTable | None,
+    *,
+    rules: LabelRules,
+    options: EvaluateOptions,
+    overwrite: bool,
+    on_progress: Callable[[float], None],
+) -> tuple[Evaluation, list[Path]]:
+    """Compare class maps that are there; the images of the page are named, too."""
+    from rsseg.evaluation import evaluate_maps
+
+    pairs = asked.with_files(pairs)
+    images = asked.image_of_pairs(pairs)
+    counters = asked.page_counters()
+    share = 1.0 if asked.differences is None else _COMPARING
+    evaluation = evaluate_maps(
+        pairs,
+        classes,
+        rules=rules,
+        options=options,
+        counters=None if counters is None else counters(len(pairs)),
+        on_progress=lambda done: on_progress(share * done),
+    )
+    if asked.differences is not None:
+        from rsseg.evaluation.differences import write_differences
+
+        write_differences(
+            asked.differences,
+            pairs[0],
+            classes,
+            rules=rules,
+            options=options,
+            overwrite=overwrite,
+            on_progress=lambda done: on_progress(share + (1 - share) * done),
         )
+    return evaluation, images
 
 
 def _check_plot(plot: Path | None, *, overwrite: bool) -> None:

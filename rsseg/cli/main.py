@@ -22,6 +22,7 @@ from rsseg.version import __version__
 
 COMMANDS = {
     "predict": "Segment rasters into class maps.",
+    "info": "Tell what rsseg sees in a raster, weights, run or data set.",
     "data": "List published data sets, split data of your own.",
     "train": "Train a network on labelled imagery.",
     "evaluate": "Compare class maps with labels.",

@@ -223,3 +223,29 @@ scale = click.option(
     help="Black and white of 16-bit or float imagery, as values or as percentiles of the raster, for weights trained on"
     " 8 bits.",
 )
+gsd = click.option(
+    "--gsd",
+    type=GroundSize(),
+    default="native",
+    show_default=True,
+    metavar="auto|native|METRES",
+    help="Size of a pixel on the ground at which the network sees the raster; auto: the weights' card.",
+)
+context = click.option(
+    "--context",
+    type=click.Choice(["raster", "tile"]),
+    help="What attention attends to: the whole raster, or each tile for itself.  [default: tile]",
+)
+tta = click.option(
+    "--tta",
+    type=click.Choice(["none", "flips", "d4"]),
+    default="none",
+    show_default=True,
+    help="Average over views: the image flipped (4 times the work), or also turned (8 times).",
+)
+max_memory = click.option(
+    "--max-memory",
+    type=ByteSize(),
+    metavar="SIZE",
+    help="Bound on memory, such as 4GB.  [default: a quarter of the machine's]",
+)

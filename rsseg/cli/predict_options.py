@@ -26,14 +26,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     opt.bands,
     opt.nodata,
     opt.scale,
-    click.option(
-        "--gsd",
-        type=opt.GroundSize(),
-        default="native",
-        show_default=True,
-        metavar="auto|native|METRES",
-        help="Size of a pixel on the ground at which the network sees the raster; auto: the weights' card.",
-    ),
+    opt.gsd,
     click.option(
         "--collar",
         type=click.Choice(["white", "black"]),
@@ -52,11 +45,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     opt.tile,
     opt.halo,
     opt.batch_size,
-    click.option(
-        "--context",
-        type=click.Choice(["raster", "tile"]),
-        help="What attention attends to: the whole raster, or each tile for itself.  [default: tile]",
-    ),
+    opt.context,
     click.option(
         "--context-sample",
         type=float,
@@ -82,13 +71,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         is_flag=True,
         help="Predict a sample of the places where tiles meet with shifted tiles, and say how many pixels change.",
     ),
-    click.option(
-        "--tta",
-        type=click.Choice(["none", "flips", "d4"]),
-        default="none",
-        show_default=True,
-        help="Average over views: the image flipped (4 times the work), or also turned (8 times).",
-    ),
+    opt.tta,
     opt.device,
     opt.precision,
     click.option(
@@ -107,12 +90,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--threads", type=int, metavar="N", help="Threads of the processor.  [default: one to a core]"
     ),
-    click.option(
-        "--max-memory",
-        type=opt.ByteSize(),
-        metavar="SIZE",
-        help="Bound on memory, such as 4GB.  [default: a quarter of the machine's]",
-    ),
+    opt.max_memory,
     click.option(
         "--threshold",
         type=opt.ClassThreshold(),

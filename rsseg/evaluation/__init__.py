@@ -1,21 +1,37 @@
 """Compare class maps with labels."""
 
 from rsseg.evaluation.confusion import Confusion, confusion_matrix, count_pixels
+from rsseg.evaluation.counters import Counter, Seen
 from rsseg.evaluation.engine import evaluate_maps
-from rsseg.evaluation.pairs import Pair, pair_up
+from rsseg.evaluation.lengths import Length
+from rsseg.evaluation.options import EvaluateOptions, MeasureOptions
+from rsseg.evaluation.pairs import Pair, pair_up, read_pairs
+from rsseg.evaluation.protocols import PROTOCOLS, Protocol
+from rsseg.evaluation.recoding import Move
 from rsseg.evaluation.report import csv_text, table_text
-from rsseg.evaluation.result import Evaluation, PairResult
+from rsseg.evaluation.result import Evaluation, Measure, PairResult
 from rsseg.evaluation.rules import LabelRules
 from rsseg.evaluation.scores import Scores, scores_of
+from rsseg.evaluation.sections import Section
 from rsseg.evaluation.thresholds import Threshold, missed_thresholds
 
 __all__ = [
+    "PROTOCOLS",
     "Confusion",
+    "Counter",
+    "EvaluateOptions",
     "Evaluation",
     "LabelRules",
+    "Length",
+    "Measure",
+    "MeasureOptions",
+    "Move",
     "Pair",
     "PairResult",
+    "Protocol",
     "Scores",
+    "Section",
+    "Seen",
     "Threshold",
     "confusion_matrix",
     "count_pixels",
@@ -23,6 +39,7 @@ __all__ = [
     "evaluate_maps",
     "missed_thresholds",
     "pair_up",
+    "read_pairs",
     "scores_of",
     "table_text",
 ]

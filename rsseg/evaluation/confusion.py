@@ -76,16 +76,18 @@ def confusion_matrix(
     return count_pixels(label, prediction, classes).matrix
 
 
-def count_pixels(label: NDArray[np.uint8], prediction: NDArray[np.uint8], classes: int) -> Confusion:
+def count_pixels(
+    label: NDArray[np.uint8], prediction: NDArray[np.uint8], classes: int, *, what: str = "the class map"
+) -> Confusion:
     """Count which class was predicted for which label, and the pixels that are left out.
 
     Counts of parts add up to the counts of the whole, however the pixels are cut. Arguments and errors are
-    those of `confusion_matrix`; an empty array gives zeros.
+    those of `confusion_matrix`, `what` is what errors call the prediction; an empty array gives zeros.
     """
-    table = _pair_table(label, prediction)
+    table = pair_table(label, prediction)
     labelled = table[:IGNORE_INDEX]
-    _check_ids(labelled.sum(axis=1), classes, what="labels hold")
-    _check_ids(labelled[:, :NODATA_CLASS].sum(axis=0), classes, what="the class map holds")
+    check_ids(labelled.sum(axis=1), classes, what="labels hold")
+    check_ids(labelled[:, :NODATA_CLASS].sum(axis=0), classes, what=f"{what} holds")
     return Confusion(
         matrix=labelled[:classes, :classes].copy(),
         ignored=int(table[IGNORE_INDEX].sum()),
@@ -93,7 +95,7 @@ def count_pixels(label: NDArray[np.uint8], prediction: NDArray[np.uint8], classe
     )
 
 
-def _pair_table(label: NDArray[Any], prediction: NDArray[Any]) -> NDArray[np.int64]:
+def pair_table(label: NDArray[Any], prediction: NDArray[Any]) -> NDArray[np.int64]:
     """How often each of the 256 x 256 pairs of label and prediction occurs: (256, 256)."""
     if label.shape != prediction.shape or label.dtype != np.uint8 or prediction.dtype != np.uint8:
         raise ValueError(
@@ -110,8 +112,17 @@ def _pair_table(label: NDArray[Any], prediction: NDArray[Any]) -> NDArray[np.int
     return table.reshape(256, 256)
 
 
-def _check_ids(counts: NDArray[np.int64], classes: int, *, what: str) -> None:
-    """Refuse ids from `classes` on that occur; `counts` holds the pixels of each id."""
+def check_ids(counts: NDArray[np.int64], classes: int, *, what: str) -> None:
+    """Refuse ids from `classes` on that occur.
+
+    Args:
+        counts: the pixels of each id.
+        classes: how many there are.
+        what: the beginning of the message, such as `labels hold`.
+
+    Raises:
+        LabelError: there are some.
+    """
     strangers = np.flatnonzero(counts[classes:]) + classes
     if strangers.size:
         found = ", ".join(f"id {i} ({counts[i]} px)" for i in strangers[:3])

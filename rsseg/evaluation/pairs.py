@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rsseg.classes import ClassTable
 from rsseg.errors import LabelError, OptionError, RasterError
+from rsseg.raster.labels import LabelSource
 from rsseg.raster.vectors import is_vector_file
 
 MAP_ENDING = "_classes"
@@ -16,12 +18,31 @@ _RASTERS = frozenset((".tif", ".tiff", ".png", ".vrt", ".img", ".jp2", ".asc"))
 """What is looked at in folders, where other files may lie as well."""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OpenedLabels:
+    """Labels that somebody has opened on the grid of the class map, whatever their coding: those of a data set.
+
+    `classes` are those of the ids that `source` gives. Outside the polygons of `aoi` nothing counts.
+    """
+
+    source: LabelSource
+    classes: ClassTable
+    aoi: Path | None = None
+
+
 @dataclass(frozen=True)
 class Pair:
-    """A class map and the labels it is compared with."""
+    """A class map and the labels it is compared with: a file, which is not looked into where it is `opened`.
+
+    `confidence` is what `rsseg predict --confidence` wrote with the map, `other` a second class map that the first is
+    compared with; both have the pixels of the map.
+    """
 
     prediction: Path
     labels: Path
+    opened: OpenedLabels | None = None
+    confidence: Path | None = None
+    other: Path | None = None
 
 
 def pair_up(predictions: Sequence[Path], labels: Sequence[Path]) -> list[Pair]:
@@ -32,10 +53,17 @@ def pair_up(predictions: Sequence[Path], labels: Sequence[Path]) -> list[Pair]:
     vector file with any number of maps.
 
     Raises:
-        OptionError: the numbers of maps and labels do not fit each other.
+        OptionError: the numbers of maps and labels do not fit each other, or a map is joined with the same labels
+            twice, whose pixels would count twice.
         RasterError: a map, or a folder of maps, is missing or empty.
         LabelError: labels are missing.
     """
+    pairs = _joined(predictions, labels)
+    _check_once(pairs)
+    return pairs
+
+
+def _joined(predictions: Sequence[Path], labels: Sequence[Path]) -> list[Pair]:
     maps = [path for given in predictions for path in _maps_of(given)]
     _check_exist(maps, labels)
     if len(labels) == 1 and labels[0].is_dir():
@@ -50,6 +78,75 @@ def pair_up(predictions: Sequence[Path], labels: Sequence[Path]) -> list[Pair]:
             hint="or give the folder of the labels, whose files are then found by name",
         )
     return [Pair(*pair) for pair in zip(maps, labels, strict=True)]
+
+
+def read_pairs(lines: Iterable[str], *, source: str) -> list[Pair]:
+    """Read pairs from lines of a class map, a tab and its labels; empty lines count for nothing.
+
+    Args:
+        lines: with or without their ends; paths are relative to the working directory.
+        source: how messages call what they come from.
+
+    Raises:
+        OptionError: a line has another number of columns, there is none, or a pair is listed twice.
+        RasterError: a class map is missing.
+        LabelError: labels are missing.
+    """
+    pairs = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        columns = line.rstrip("\r\n").split("\t")
+        if len(columns) != 2 or not all(columns):
+            raise OptionError(
+                f"{source}, line {number}: has {len(columns)} columns, expected a class map, a tab and its labels",
+                hint="class maps alone, one a line, go with --labels: rsseg evaluate - --labels LABEL...",
+            )
+        pairs.append(Pair(Path(columns[0]), Path(columns[1])))
+    if not pairs:
+        raise OptionError(f"{source}: lists no pair", hint="a line is a class map, a tab and its labels")
+    _check_exist([pair.prediction for pair in pairs], [pair.labels for pair in pairs])
+    _check_once(pairs)
+    return pairs
+
+
+def beside_maps(maps: Sequence[Path], given: Sequence[Path], *, option: str, ending: str) -> dict[Path, Path]:
+    """Find the file that goes with each class map: in the order given, or by name in a folder.
+
+    Args:
+        maps: the class maps, each once.
+        given: a file for each of them, or one folder.
+        option: that names them, for messages.
+        ending: how names may end in a folder instead of `_classes`, such as `_confidence`.
+
+    Raises:
+        OptionError: there are more or fewer of them than class maps.
+        RasterError: a file is missing, or the folder does not hold one for each map.
+    """
+    for path in given:
+        if not path.exists():
+            raise RasterError(f"{option} {path}: no such file")
+    if len(given) == 1 and given[0].is_dir():
+        return {path: _file_for(path, given[0], option=option, ending=ending) for path in maps}
+    if len(given) != len(maps):
+        raise OptionError(
+            f"{option}: {len(given)} {'file' if len(given) == 1 else 'files'} for {len(maps)} class maps; "
+            "one for each is expected, in the same order",
+            hint="or give their folder, whose files are then found by name",
+        )
+    return dict(zip(maps, given, strict=True))
+
+
+def _file_for(prediction: Path, folder: Path, *, option: str, ending: str) -> Path:
+    """The raster of the folder that is called like the map."""
+    stem = prediction.stem.removesuffix(MAP_ENDING)
+    found = [path for path in _rasters_in(folder) if path.stem in (stem, prediction.stem, stem + ending)]
+    if len(found) != 1:
+        raise RasterError(
+            f"{option} {folder}: holds {len(found)} files for {prediction.name}, expected one",
+            hint=f"files are found by name: {stem}{ending}.tif",
+        )
+    return found[0]
 
 
 def _maps_of(path: Path) -> list[Path]:
@@ -71,6 +168,18 @@ def _check_exist(maps: Sequence[Path], labels: Sequence[Path]) -> None:
     for path in labels:
         if not path.exists():
             raise LabelError(f"{path}: no such labels")
+
+
+def _check_once(pairs: Sequence[Pair]) -> None:
+    seen = set[tuple[Path, Path]]()
+    for pair in pairs:
+        files = (pair.prediction.absolute(), pair.labels.absolute())
+        if files in seen:
+            raise OptionError(
+                f"{pair.prediction} with {pair.labels}: given twice, so that its pixels would count twice",
+                hint="give each class map with the same labels once",
+            )
+        seen.add(files)
 
 
 def _label_for(prediction: Path, folder: Path) -> Path:

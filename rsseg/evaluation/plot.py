@@ -79,7 +79,7 @@ def _name_axes(axes: Axes, evaluation: Evaluation) -> None:
     axes.set_ylabel("reference")
     axes.set_title(
         f"mean IoU {scores.mean_iou:.3f}   overall accuracy {scores.overall_accuracy:.3f}\n"
-        f"{scores.pixels:,} px",
+        f"{scores.pixels:,} px   protocol {evaluation.measure.title}",
         fontsize="medium",
     )
 

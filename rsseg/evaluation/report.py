@@ -5,42 +5,45 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+import textwrap
 
-from rsseg.evaluation.result import PROTOCOL, PROTOCOL_TEXT, Evaluation
-from rsseg.evaluation.scores import CLASS_SCORES, SUMMARY_SCORES
+from rsseg.evaluation.result import BENCHMARK_SCORE, Evaluation
+from rsseg.evaluation.scores import CLASS_SCORES
+from rsseg.evaluation.sections import SCORE_TITLES, Section, columns, number, percent, plural
 
 _MATRIX_CLASSES = 10
 """With more classes the matrix is too wide for a terminal; JSON and picture have it."""
 
-_TITLES = {
-    "overall_accuracy": "overall accuracy",
-    "mean_iou": "mean IoU",
-    "mean_f1": "mean F1",
-    "kappa": "kappa",
-    "average_accuracy": "average accuracy",
-    "frequency_weighted_iou": "frequency-weighted IoU",
-}
+_WIDTH = 110
+"""Of sentences, in characters."""
+
+TITLES = {**SCORE_TITLES, BENCHMARK_SCORE: "benchmark score"}
 
 
 def table_text(evaluation: Evaluation) -> str:
     """Show scores per class, the confusion matrix, the summary and what was counted, ready to print."""
     parts = [_class_table(evaluation), _matrix_table(evaluation), _summary(evaluation), _counted(evaluation)]
+    parts += [_section(section) for section in evaluation.sections]
     return "\n\n".join(part for part in parts if part)
 
 
 def csv_text(evaluation: Evaluation) -> str:
-    """List all numbers as lines `score,class,value`; the class is empty for summary scores, undefined values too."""
+    """List all numbers as lines `protocol,score,class,value`.
+
+    The class is empty for summary scores, the value where it is undefined.
+    """
     document = evaluation.to_dict()
-    columns = (*CLASS_SCORES, "reference_pixels", "predicted_pixels")
+    of_classes = (*CLASS_SCORES, "reference_pixels", "predicted_pixels")
     rows = [
-        (name, "", document[name]) for name in (*SUMMARY_SCORES, "pixels", "ignored_pixels", "nodata_pixels")
+        (name, "", document[name])
+        for name in (*evaluation.summary, "pixels", "ignored_pixels", "nodata_pixels")
     ]
-    rows += [(name, row["name"], row[name]) for name in columns for row in document["classes"]]
+    rows += [(name, row["name"], row[name]) for name in of_classes for row in document["classes"]]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("score", "class", "value"))
-    writer.writerows(rows)
+    writer.writerow(("protocol", "score", "class", "value"))
+    writer.writerows((evaluation.measure.title, *row) for row in rows)
+    writer.writerows(line for section in evaluation.sections for line in section.lines(evaluation.classes))
     return text.getvalue().rstrip("\n")
 
 
@@ -51,13 +54,13 @@ def _class_table(evaluation: Evaluation) -> str:
     rows = [
         (
             name,
-            *(_number(getattr(scores, score)[k]) for score in CLASS_SCORES),
-            *(f"{reference[k]:,}", _percent(reference[k], scores.pixels)),
-            *(f"{predicted[k]:,}", _percent(predicted[k], scores.pixels)),
+            *(number(getattr(scores, score)[k]) for score in CLASS_SCORES),
+            *(f"{reference[k]:,}", percent(reference[k], scores.pixels)),
+            *(f"{predicted[k]:,}", percent(predicted[k], scores.pixels)),
         )
         for k, name in enumerate(evaluation.classes.names)
     ]
-    return _columns([head, *rows])
+    return columns([head, *rows])
 
 
 def _matrix_table(evaluation: Evaluation) -> str:
@@ -66,52 +69,52 @@ def _matrix_table(evaluation: Evaluation) -> str:
         return ""
     names = evaluation.classes.names
     rows = [
-        (name, *(_percent(count, sum(counts)) for count in counts))
+        (name, *(percent(count, sum(counts)) for count in counts))
         for name, counts in zip(names, evaluation.confusion.matrix.tolist(), strict=True)
     ]
-    return _columns([("reference \\ predicted", *names), *rows])
+    return columns([("reference \\ predicted", *names), *rows])
 
 
 def _summary(evaluation: Evaluation) -> str:
-    return _columns([(_TITLES[name], _number(getattr(evaluation.scores, name))) for name in SUMMARY_SCORES])
+    return columns([(TITLES[name], number(value)) for name, value in evaluation.summary.items()])
+
+
+def counted_lines(evaluation: Evaluation) -> list[str]:
+    """What the scores rest on, and what is not in them, one sentence each."""
+    counts, scores = evaluation.confusion, evaluation.scores
+    lines = [
+        f"compared {counts.scored:,} px in {len(evaluation.pairs)} {plural('pair', len(evaluation.pairs))}; "
+        f"left out {counts.ignored:,} px without a label",
+    ]
+    if counts.nodata:
+        lines.append(
+            f"NOT compared: {counts.nodata:,} labelled px ({counts.nodata_share:.2%}) that are nodata in the class map"
+        )
+    names = evaluation.classes.names
+    left_out = [names[k] for k in evaluation.measure.not_in_means if k < len(names)]
+    if left_out:
+        lines.append(f"not in the means: {', '.join(left_out)}")
+    absent = [names[k] for k in scores.mean_over if math.isnan(scores.iou[k])]
+    if absent:
+        lines.append(f"in neither, so not in the means: {', '.join(absent)}")
+    return lines
 
 
 def _counted(evaluation: Evaluation) -> str:
-    """What the scores rest on, and what is not in them."""
-    counts, scores = evaluation.confusion, evaluation.scores
-    lines = [
-        f"compared {counts.scored:,} px in {len(evaluation.pairs)} {_plural('pair', len(evaluation.pairs))}; "
-        f"left out {counts.ignored:,} px without a label",
-        f"protocol {PROTOCOL}: {PROTOCOL_TEXT}",
-    ]
-    if counts.nodata:
-        lines.insert(
-            1,
-            f"NOT compared: {counts.nodata:,} labelled px ({counts.nodata_share:.2%}) that are nodata in the class map",
-        )
-    absent = [n for n, iou in zip(evaluation.classes.names, scores.iou, strict=True) if math.isnan(iou)]
-    if absent:
-        lines.append(f"in neither, so not in the means: {', '.join(absent)}")
-    return "\n".join(lines)
+    """What the scores are, and what they rest on."""
+    measure = evaluation.measure
+    return "\n".join([f"protocol {measure.title}: {measure.text}", *counted_lines(evaluation)])
 
 
-def _columns(rows: Sequence[Sequence[str]]) -> str:
-    """Set a table: the first column to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for name, *cells in rows:
-        padded = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
-        lines.append("  ".join((name.ljust(widths[0]), *padded)))
-    return "\n".join(lines)
+def _wrapped(sentence: str) -> str:
+    return textwrap.fill(
+        sentence, _WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
 
 
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.4f}"
-
-
-def _percent(count: int, of: int) -> str:
-    return f"{100 * count / of:.2f} %" if of else "-"
-
-
-def _plural(word: str, count: int) -> str:
-    return word if count == 1 else f"{word}s"
+def _section(section: Section) -> str:
+    """A heading with the protocol, the tables, and what one has to know."""
+    tables = [columns([*([table.head] if table.head else []), *table.rows]) for table in section.tables]
+    return "\n\n".join(
+        [f"{section.title}  [{section.protocol}]", *tables, "\n".join(map(_wrapped, section.text))]
+    )

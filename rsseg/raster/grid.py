@@ -235,6 +235,14 @@ def _largest_shift(a: Grid, b: Grid) -> float:
     return max(math.dist(c, to_ground(~a.transform, *to_ground(b.transform, *c))) for c in corners)
 
 
+def grid_text(grid: Grid) -> str:
+    """A grid in a few words: size, size of a pixel in units of the map, and CRS."""
+    t = grid.transform
+    sides = f"{math.hypot(t.a, t.d):.6g} x {math.hypot(t.b, t.e):.6g}"
+    crs = "no CRS" if grid.crs is None else crs_name(grid.crs)
+    return f"{grid.width} x {grid.height} px of {sides}, {crs}"
+
+
 def crs_name(crs: CRS) -> str:
     """A CRS in a word or two: its EPSG code, or the name it gives itself."""
     code = crs.to_epsg()

@@ -86,6 +86,15 @@ def _mercator_sides_m(crs: CRS, x: Places, y: Places) -> tuple[Places, Places]:
     return across * np.radians((east - west) % 360) / step, along * np.radians(north - south) / step
 
 
+def lon_lat(crs: CRS, x: float, y: float) -> tuple[float, float] | None:
+    """Longitude and latitude of a place of a map, in degrees of WGS 84; None where it has none, as on other planets."""
+    try:
+        longitude, latitude = _degrees(crs, np.array(x), np.array(y))
+    except GDAL_ERRORS:
+        return None
+    return (float(longitude), float(latitude)) if np.isfinite([longitude, latitude]).all() else None
+
+
 def _degrees(crs: CRS, x: Places, y: Places) -> tuple[Places, Places]:
     longitudes, latitudes = rasterio.warp.transform(crs, CRS.from_epsg(4326), x.ravel(), y.ravel())
     return np.reshape(longitudes, x.shape), np.reshape(latitudes, x.shape)

@@ -54,9 +54,10 @@ class FileSource(RasterSource):
         """Close the file in all threads, after what they are reading."""
         self._handles.close()
 
-    def read_decimated(self, *, max_side: int) -> Pixels:
-        """See `RasterSource`."""
-        return self._read_inside(self.grid.window, shape=decimated_shape(self.grid, max_side=max_side))
+    def read_decimated(self, *, max_side: int, window: Window | None = None) -> Pixels:
+        """See `RasterSource`; of a window in the raster if one is given."""
+        window = window or self.grid.window
+        return self._read_inside(window, shape=decimated_shape(window, max_side=max_side))
 
     def _read_inside(self, window: Window, *, shape: tuple[int, int] | None = None) -> Pixels:
         """Read a window that lies in the raster, into (rows, cols) `shape` if given."""
@@ -119,7 +120,7 @@ def open_raster(
     handles = Handles(name)
     try:
         with handles.use() as dataset:
-            _check_has_bands(name, dataset)
+            check_has_bands(name, dataset)
             choice = choose_bands(file_bands(name, dataset), bands=bands, channels=channels, names=names)
             _check_block_size(name, dataset)
             rule, dtype = _plan_reading(dataset, choice, nodata)
@@ -153,13 +154,18 @@ def _facts(path: str, dataset: Any, choice: BandChoice, dtype: str, *, all_valid
     )
 
 
-def decimated_shape(grid: Grid, *, max_side: int) -> tuple[int, int]:
-    """(rows, cols) of a raster shrunk until its longer side is at most `max_side`; at least one pixel."""
-    scale = min(1.0, max_side / max(grid.width, grid.height))
-    return max(1, round(grid.height * scale)), max(1, round(grid.width * scale))
+def decimated_shape(area: Grid | Window, *, max_side: int) -> tuple[int, int]:
+    """(rows, cols) of a raster, or a part of it, shrunk until its longer side is at most `max_side`; at least 1 x 1."""
+    scale = min(1.0, max_side / max(area.width, area.height))
+    return max(1, round(area.height * scale)), max(1, round(area.width * scale))
 
 
-def _check_has_bands(name: str, dataset: Any) -> None:
+def check_has_bands(name: str, dataset: Any) -> None:
+    """Refuse a file without bands, such as one that holds several rasters.
+
+    Raises:
+        RasterError: see above.
+    """
     if dataset.count:
         return
     inner = dataset.subdatasets

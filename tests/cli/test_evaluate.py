@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from rsseg.cli.evaluate import _repeat_option
+from rsseg.cli.evaluate_pairs import _repeat_option
 from rsseg.cli.main import main
 from tests.making import THREE, random_pixels, write_argmax_weights, write_raster
 
@@ -32,8 +32,8 @@ HOUSES = {
 }
 
 
-def run(*args: object) -> Result:
-    return CliRunner().invoke(main, ["evaluate", *map(str, args)])
+def run(*args: object, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(main, ["evaluate", *map(str, args)], input=stdin)
 
 
 def refused(result: Result, code: int) -> str:
@@ -110,7 +110,7 @@ def test_prints_json(class_map: Path, labels: Path, classes: Path) -> None:
 def test_prints_csv(class_map: Path, labels: Path, classes: Path) -> None:
     result = run(class_map, "--labels", labels, "--classes", classes, "--csv")
 
-    rows = {(score, name): value for score, name, value in csv.reader(result.stdout.splitlines())}
+    rows = {(score, name): value for _, score, name, value in csv.reader(result.stdout.splitlines())}
     assert float(rows["iou", "building"]) == 0.5
     assert float(rows["overall_accuracy", ""]) == pytest.approx(6 / 9)
 
@@ -164,7 +164,7 @@ def test_ctrl_c_ends_quietly(class_map: Path, labels: Path, monkeypatch: pytest.
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rsseg.evaluation.engine.count_pixels", interrupted)
+    monkeypatch.setattr("rsseg.evaluation.counters.count_pixels", interrupted)
 
     result = run(class_map, "--labels", labels)
 
@@ -222,6 +222,151 @@ def test_labels_before_the_maps_swallow_them(class_map: Path, labels: Path) -> N
 
     assert "no class map is given" in message
     assert "rsseg evaluate MAP... --labels LABEL..." in message
+
+
+def test_class_maps_come_from_standard_input(class_map: Path, labels: Path) -> None:
+    result = run("-", "--labels", labels, "--json", stdin=f"{class_map}\n\n")
+
+    assert json.loads(result.stdout)["pairs"][0]["prediction"] == str(class_map)
+
+
+def test_the_maps_that_predict_prints_can_be_piped_on(tmp_path: Path) -> None:
+    pixels = random_pixels(50, 64)
+    image = write_raster(tmp_path / "town.tif", pixels)
+    truth = write_raster(tmp_path / "truth.tif", pixels.argmax(axis=0).astype(np.uint8)[None])
+    weights = write_argmax_weights(tmp_path / "argmax.safetensors")
+    command = ["predict", str(image), "-o", str(tmp_path / "map.tif"), "--weights", str(weights)]
+
+    predicted = CliRunner().invoke(main, command)
+    result = run("-", "--labels", truth, "--json", stdin=predicted.stdout)
+
+    assert json.loads(result.stdout)["overall_accuracy"] == 1.0
+
+
+def pair_lines(class_map: Path, *labels: Path, end: str = "\n") -> str:
+    return "".join(f"{class_map}\t{path}{end}" for path in labels)
+
+
+def test_pairs_come_from_standard_input_or_a_file(class_map: Path, labels: Path, tmp_path: Path) -> None:
+    listed, copy = tmp_path / "pairs.tsv", tmp_path / f"copy{labels.suffix}"
+    copy.write_bytes(labels.read_bytes())
+    listed.write_bytes(pair_lines(class_map, labels, copy, end="\r\n").encode())
+
+    piped = run("--pairs", "-", "--json", stdin=pair_lines(class_map, labels, copy))
+    read = run("--pairs", listed, "--json")
+
+    assert json.loads(piped.stdout)["confusion_matrix"] == [[6, 2], [4, 6]]
+    assert read.stdout == piped.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "stdin", "message"),
+    [
+        (("--pairs", "-"), "", "standard input: lists no pair"),
+        (
+            ("--pairs", "-"),
+            "\nmap.tif\n",
+            "standard input, line 2: has 1 columns, expected a class map, a tab",
+        ),
+        (("--pairs", "-"), "a\tb\tc", "line 1: has 3 columns"),
+        (("--pairs", "gone.tsv"), None, "--pairs gone.tsv: cannot be read (No such file"),
+        (("map.tif", "--pairs", "-"), "", "--pairs names class maps and labels"),
+        (("-", "--labels", "a.tif"), "", "no class map is given"),
+        (("-",), "a.tif", "no labels are given"),
+    ],
+)
+def test_lists_that_are_no_pairs_are_refused(args: tuple[str, ...], stdin: str | None, message: str) -> None:
+    assert message in refused(run(*args, stdin=stdin), 2)
+
+
+def test_listed_files_that_are_not_there_are_named(class_map: Path) -> None:
+    message = refused(run("--pairs", "-", stdin=f"{class_map}\tgone.tif\n"), 3)
+
+    assert "gone.tif: no such labels" in message
+
+
+# --- protocols and moves ---------------------------------------------------------------------------------------------
+
+
+def test_every_number_says_its_protocol(class_map: Path, labels: Path) -> None:
+    args = (class_map, "--labels", labels, "--protocol", "isprs", "--erode", "given")
+
+    table, document = run(*args), json.loads(run(*args, "--json").stdout)
+    rows = list(csv.DictReader(run(*args, "--csv").stdout.splitlines()))
+
+    assert (
+        "\nprotocol isprs+eroded-labels: Vaihingen and Potsdam: means over the five classes" in table.stdout
+    )
+    assert "\nnot in the means: clutter" in table.stdout
+    assert "Note: the class maps do not name their classes; taken for those of isprs" in table.stderr
+    assert document["protocol"] == document["pairs"][0]["protocol"] == "isprs+eroded-labels"
+    assert document["mean_over"] == ["impervious_surface", "building", "low_vegetation", "tree", "car"]
+    assert {row["protocol"] for row in rows} == {"isprs+eroded-labels"}
+
+
+def test_eroded_labels_leave_nothing_of_a_small_raster(class_map: Path, labels: Path) -> None:
+    message = refused(run(class_map, "--labels", labels, "--erode", "3"), 3)
+
+    assert "nothing to compare with" in message
+    assert "10 px have no label" in message
+
+
+def test_the_benchmark_score_can_be_asked_for(class_map: Path, labels: Path) -> None:
+    args = (class_map, "--labels", labels, "--protocol", "ade20k")
+
+    assert "benchmark score" in run(*args).stdout
+    assert run(*args, "--fail-under", "benchmark_score=0.5").exit_code == 0
+    assert run(*args, "--fail-under", "benchmark_score=0.6").exit_code == 7
+    message = run(class_map, "--labels", labels, "--fail-under", "benchmark_score=0.5").stderr
+    assert "the protocol plain has no such score" in message
+
+
+def test_classes_can_be_moved(class_map: Path, labels: Path, classes: Path) -> None:
+    args = (class_map, "--labels", labels, "--classes", classes, "--map", "labels:building=ground", "--json")
+
+    result = run(*args)
+
+    assert json.loads(result.stdout)["confusion_matrix"] == [[5, 4], [0, 0]]
+    assert f"Note: {labels}: building counted as ground, 5 px" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--protocol", "voc"), "protocol 'voc': unknown"),
+        (("--protocol", "uavid", "--erode", "3"), "the protocol uavid is taken on whole labels"),
+        (("--erode", "99"), "--erode 99: expected 1 to 64 px"),
+        (("--map", "tree"), "--map tree: is not of the form FROM=TO"),
+        (("--map", "labels:=1"), "is not of the form FROM=TO"),
+        (("--map", "tree=1"), "no raster has the class 'tree'"),
+        (("--map", "0=tree"), "the class maps do not name their classes"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(
+    class_map: Path, labels: Path, args: tuple[str, ...], message: str
+) -> None:
+    assert message in refused(run(class_map, "--labels", labels, *args), 2)
+
+
+def test_an_erosion_that_is_no_number_is_a_usage_error(class_map: Path, labels: Path) -> None:
+    result = run(class_map, "--labels", labels, "--erode", "much")
+
+    assert result.exit_code == 2
+    assert "'much' is neither a number of pixels nor given" in result.stderr
+
+
+def test_the_help_names_every_protocol() -> None:
+    from rsseg.evaluation import PROTOCOLS
+
+    said = "".join(run("--help").stdout.split())
+    assert f"Howscoresaretaken:{','.join(PROTOCOLS)}." in said
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_do_not_matter(class_map: Path, labels: Path, threads: int) -> None:
+    result = run(class_map, "--labels", labels, "--threads", threads, "--json")
+
+    assert json.loads(result.stdout)["confusion_matrix"] == [[3, 1], [2, 3]]
 
 
 # --- polygons ------------------------------------------------------------------------------------------------------
@@ -298,7 +443,7 @@ def test_a_score_that_is_too_low_fails_after_the_table(class_map: Path, labels: 
 
     assert result.exit_code == 7
     assert "mean IoU                0.5000" in result.stdout
-    assert result.stderr == "Error: iou:building is 0.5, at least 0.51 was asked for\n"
+    assert result.stderr == "Error: iou:building is 0.5, at least 0.51 was asked for (protocol plain)\n"
 
 
 def test_an_unknown_score_is_refused_before_anything_is_read(tmp_path: Path) -> None:
@@ -404,7 +549,8 @@ def test_labels_are_required(class_map: Path) -> None:
     result = run(class_map)
 
     assert result.exit_code == 2
-    assert "Missing option '--labels'" in result.stderr
+    assert "no labels are given" in result.stderr
+    assert "--labels LABEL..., or --pairs FILE" in result.stderr
 
 
 def test_help_shows_examples_line_by_line() -> None:

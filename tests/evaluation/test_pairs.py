@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rsseg.errors import LabelError, OptionError, RasterError
-from rsseg.evaluation.pairs import Pair, pair_up
+from rsseg.evaluation.pairs import Pair, beside_maps, pair_up, read_pairs
 
 
 def files(folder: Path, *names: str) -> list[Path]:
@@ -111,3 +111,43 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         pair_up([tmp_path / "gone.tif"], there)
     with pytest.raises(LabelError, match=r"gone\.tif: no such labels"):
         pair_up(there, [tmp_path / "gone.tif"])
+
+
+def test_a_pair_given_twice_is_refused(tmp_path: Path) -> None:
+    town, village = files(tmp_path / "maps", "town.tif", "village.tif")
+    chips = files(tmp_path / "labels", "1.tif", "2.tif")
+
+    with pytest.raises(OptionError, match=r"town\.tif with .*1\.tif: given twice, so that its pixels"):
+        pair_up([town], [chips[0], chips[1], chips[0]])
+    with pytest.raises(OptionError, match=r"town\.tif with .*1\.tif: given twice"):
+        read_pairs([f"{m}\t{chips[0]}" for m in (town, village, town)], source="pairs.tsv")
+    assert len(read_pairs([f"{m}\t{c}" for m in (town, village) for c in chips], source="pairs.tsv")) == 4
+
+
+# --- files beside maps -----------------------------------------------------------------------------------------------
+
+
+def test_files_go_with_maps_in_their_order(tmp_path: Path) -> None:
+    maps = files(tmp_path / "maps", "b.tif", "a.tif")
+    given = files(tmp_path / "sure", "1.tif", "2.tif")
+
+    found = beside_maps(maps, given, option="--confidence", ending="_confidence")
+
+    assert found == dict(zip(maps, given, strict=True))
+
+
+def test_files_go_with_maps_by_name_in_a_folder(tmp_path: Path) -> None:
+    maps = files(tmp_path / "maps", "a_classes.tif", "b_classes.tif", "c.tif")
+    given = files(tmp_path / "sure", "a_confidence.tif", "b.tif", "c.tif", "a.txt")
+
+    found = beside_maps(maps, [tmp_path / "sure"], option="--confidence", ending="_confidence")
+
+    assert found == dict(zip(maps, given[:3], strict=True))
+
+
+def test_a_folder_with_two_files_for_a_map_is_refused(tmp_path: Path) -> None:
+    maps = files(tmp_path / "maps", "a_classes.tif")
+    files(tmp_path / "sure", "a_confidence.tif", "a.tif")
+
+    with pytest.raises(RasterError, match=r"--confidence .*sure: holds 2 files for a_classes\.tif"):
+        beside_maps(maps, [tmp_path / "sure"], option="--confidence", ending="_confidence")

@@ -74,7 +74,7 @@ def test_the_table_shows_the_summary_and_the_protocol() -> None:
     assert row_of(text, "mean IoU") == ["mean IoU", "0.5357"]
     assert row_of(text, "overall accuracy") == ["overall accuracy", "0.7000"]
     assert row_of(text, "kappa") == ["kappa", "0.4000"]
-    assert "protocol plain: means over all classes that are in the labels or in the class map" in text
+    assert "protocol plain: means over all classes that are in the labels or in the class map;" in text
     assert "in neither, so not in the means: sea" in text
     assert "compared 10 px in 2 pairs" in text
 
@@ -111,9 +111,10 @@ def test_csv_holds_every_number() -> None:
     found = evaluation(FIRST, SECOND, ignored=2, nodata=1)
 
     head, *rows = csv.reader(csv_text(found).splitlines())
-    values = {(score, name): value for score, name, value in rows}
+    values = {(score, name): value for _, score, name, value in rows}
 
-    assert head == ["score", "class", "value"]
+    assert head == ["protocol", "score", "class", "value"]
+    assert {row[0] for row in rows} == {"plain"}
     assert float(values["mean_iou", ""]) == found.scores.mean_iou
     assert float(values["recall", "building"]) == found.scores.recall[1]
     assert values["iou", "sea"] == ""
@@ -135,6 +136,7 @@ def test_json_holds_every_number_and_null_for_what_is_undefined() -> None:
     assert document["pairs"][0] == {
         "prediction": "0_classes.tif",
         "labels": "0.tif",
+        "protocol": "plain",
         "pixels": 4,
         "ignored_pixels": 2,
         "nodata_pixels": 0,
@@ -155,15 +157,15 @@ def test_thresholds_that_are_missed_are_named() -> None:
     thresholds = [Threshold.parse("kappa=0.5"), Threshold.parse("iou:building=0.6")]
 
     assert missed_thresholds(evaluation(FIRST, SECOND), thresholds) == [
-        "kappa is 0.4, at least 0.5 was asked for",
-        "iou:building is 0.571429, at least 0.6 was asked for",
+        "kappa is 0.4, at least 0.5 was asked for (protocol plain)",
+        "iou:building is 0.571429, at least 0.6 was asked for (protocol plain)",
     ]
 
 
 def test_an_undefined_score_meets_no_threshold() -> None:
     missed = missed_thresholds(evaluation(FIRST, SECOND), [Threshold.parse("iou:sea=0")])
 
-    assert missed == ["iou:sea is undefined, at least 0 was asked for"]
+    assert missed == ["iou:sea is undefined, at least 0 was asked for (protocol plain)"]
 
 
 def test_class_names_in_thresholds_may_hold_anything() -> None:

@@ -1,0 +1,105 @@
+"""Pictures inside the page: what they say of each pixel, and that they can be decoded."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+from PIL import Image
+
+from rsseg.classes import ClassInfo, ClassTable
+from rsseg.evaluation.page.pictures import (
+    FALSE,
+    FOUND,
+    MISSED,
+    NOT_COMPARED,
+    OUTCOMES,
+    RIGHT,
+    UNLABELLED,
+    WRONG,
+    Tones,
+    draw_layers,
+    outcomes_of,
+)
+from rsseg.raster.pixels import Pixels
+
+LABEL = np.array([[0, 0, 1, 1, 2, 1, 255, 255]], np.uint8)
+PREDICTION = np.array([[0, 1, 1, 2, 0, 255, 0, 255]], np.uint8)
+CLASSES = ClassTable(
+    (ClassInfo(0, "ground", "#000000"), ClassInfo(1, "house", "#FF0000"), ClassInfo(2, "sea", "#0000FF"))
+)
+
+
+def decoded(uri: str) -> np.ndarray:
+    """Red, green, blue and opacity (rows, cols, 4)."""
+    head, encoded = uri.split(",")
+    assert head in ("data:image/png;base64", "data:image/jpeg;base64")
+    with Image.open(io.BytesIO(base64.b64decode(encoded))) as picture:
+        return np.asarray(picture.convert("RGBA"))
+
+
+def test_pixels_are_right_wrong_not_compared_or_unlabelled() -> None:
+    assert outcomes_of(LABEL, PREDICTION).tolist() == [
+        [RIGHT, WRONG, RIGHT, WRONG, WRONG, NOT_COMPARED, UNLABELLED, UNLABELLED]
+    ]
+
+
+def test_errors_of_one_class_are_told_apart() -> None:
+    assert outcomes_of(LABEL, PREDICTION, 1).tolist() == [
+        [RIGHT, FALSE, FOUND, MISSED, WRONG, NOT_COMPARED, UNLABELLED, UNLABELLED]
+    ]
+
+
+def test_the_picture_of_errors_has_the_colours_of_the_legend() -> None:
+    layers = draw_layers(np.stack([LABEL, PREDICTION]), None, classes=CLASSES, focus=1)
+
+    expected = [OUTCOMES[code].rgba for code in outcomes_of(LABEL, PREDICTION, 1)[0]]
+    found = decoded(layers.difference)[0]
+    assert [tuple(c)[:3] for c in found if c[3]] == [c[:3] for c in expected if c[3]]
+    assert [c[3] for c in found] == [c[3] for c in expected]
+    assert layers.image == ""
+
+
+def test_over_an_image_a_black_class_is_clear_and_others_are_not_opaque() -> None:
+    image = np.full((1, 8, 3), 90, np.uint8)
+
+    layers = draw_layers(np.stack([LABEL, PREDICTION]), image, classes=CLASSES, focus=None)
+
+    ground, _, house = decoded(layers.label)[0, :3]
+    assert ground[3] == 0
+    assert tuple(house[:3]) == (255, 0, 0)
+    assert 0 < house[3] < 255
+    assert abs(decoded(layers.image)[..., :3].astype(int) - 90).max() <= 2
+
+
+def test_without_an_image_classes_have_their_colours() -> None:
+    label = decoded(draw_layers(np.stack([LABEL, PREDICTION]), None, classes=CLASSES, focus=None).label)
+
+    assert label[0, [0, 2, 4]].tolist() == [[0, 0, 0, 255], [255, 0, 0, 255], [0, 0, 255, 255]]
+
+
+def test_eight_bits_stay_as_they_are_and_the_rest_is_stretched() -> None:
+    valid = np.ones((1, 101), np.bool_)
+    eight = Pixels(np.arange(101, dtype=np.uint8)[None, None], valid)
+    sixteen = Pixels(1000 + 10 * np.arange(101, dtype=np.uint16)[None, None], valid)
+
+    assert Tones.of(eight).rgb(eight)[0, :, 1].tolist() == list(range(101))
+    shown = Tones.of(sixteen).rgb(sixteen)[0, :, 0]
+    assert (shown[0], shown[50], shown[100]) == (0, 128, 255)
+    assert shown.tolist() == sorted(shown.tolist())
+
+
+def test_pixels_without_data_are_white_and_decide_no_tones() -> None:
+    data = np.array([[[np.nan, 1.0, 2.0, 1e9]]], np.float32)
+    pixels = Pixels(data, np.array([[False, True, True, False]]))
+
+    rgb = Tones.of(pixels).rgb(pixels)
+
+    assert rgb[0, :, 0].tolist() == [255, 0, 255, 255]
+
+
+def test_an_image_without_any_data_is_white() -> None:
+    pixels = Pixels(np.zeros((3, 2, 2), np.uint16), np.zeros((2, 2), np.bool_))
+
+    assert (Tones.of(pixels).rgb(pixels) == 255).all()
