@@ -17,9 +17,9 @@ from rsseg.models.registry import network_entry
 from rsseg.prediction.forward import Forward
 from rsseg.training.events import add_epoch, keep_events, start_events
 from rsseg.training.fingerprint import list_scenes
-from rsseg.training.history import scores_in, shown
+from rsseg.training.history import known_scores, shown
 from rsseg.training.options import TrainOptions
-from rsseg.training.provenance import add_start, describe_origin, write_provenance
+from rsseg.training.provenance import add_start, write_provenance
 from rsseg.training.run_folder import RunFolder, table
 from rsseg.training.sheet import Example, choose_examples, draw_sheet
 from rsseg.training.validation import labelled_tiles
@@ -44,24 +44,25 @@ class Diary:
         self._card = card
         self._options = options
 
-    def begin(self, config: Mapping[str, Any], start: Mapping[str, Any]) -> None:
-        """Write what is known before the first step: the recipe, and what `describe_start` says of the machine."""
+    def begin(
+        self, config: Mapping[str, Any], *, origin: Mapping[str, str], start: Mapping[str, Any]
+    ) -> None:
+        """Write what is known before the first step: the recipe, where the weights come from, and the start."""
         folder = self._folder
         folder.write_config(config)
         folder.write_readme()
         write_file(folder.data, table(list_scenes(self._dataset, Path(config["data"]))).encode())
-        write_provenance(folder.provenance, describe_origin(self._options), start)
+        write_provenance(folder.provenance, origin, start)
         start_events(folder.events, title="recipe", text=f"```\n{tomli_w.dumps(config)}```")
 
-    def go_on(self, start: Mapping[str, Any]) -> None:
-        """Forget what came after the step that is started from."""
-        keep_events(self._folder.events, step=start["from_step"])
+    def go_on(self, start: Mapping[str, Any], *, step: int) -> None:
+        """Forget what came after a step, and note that the run goes on."""
+        keep_events(self._folder.events, step=step)
         add_start(self._folder.provenance, start)
 
     def keep_best(self, network: Network, row: Mapping[str, Any]) -> None:
         """Write the best weights so far, and their card."""
-        known = {name: value for name, value in scores_in(row).items() if value is not None}
-        card = with_scores(self._card, known)
+        card = with_scores(self._card, known_scores(row))
         best = self._folder.best
         save_weights(best, network, card)
         described = {
@@ -73,15 +74,15 @@ class Diary:
         write_file(self._folder.card, f"{json.dumps(described, indent=2, ensure_ascii=False)}\n".encode())
 
     def write_epoch(self, history: Sequence[Mapping[str, Any]], forward: Forward, *, is_last: bool) -> None:
-        """Write down the last row of the history, and draw a sheet of samples if it is time."""
+        """Draw a sheet of samples if it is time, and write down the last row of the history: in the log last of all."""
         row = history[-1]
-        self._folder.write_history(history)
         sheet = None
         if is_last or row["epoch"] == 1 or row["epoch"] % SHEET_EPOCHS == 0:
             title = f"after epoch {row['epoch']} of {self._options.epochs}: mean IoU {shown(row['mean_iou'])}"
             sheet = draw_sheet(forward, self._examples, self._card.classes, title=title)
             write_file(self._folder.samples, sheet)
         add_epoch(self._folder.events, row, sheet=sheet)
+        self._folder.write_history(history)
 
     @cached_property
     def _examples(self) -> list[Example]:

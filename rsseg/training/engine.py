@@ -11,13 +11,15 @@ from typing import Any
 from rsseg.errors import LabelError, WeightsError
 from rsseg.training.checkpoint import Checkpoint, load_checkpoint
 from rsseg.training.fingerprint import check_same_data, describe_data
+from rsseg.training.history import best_row, known_scores
 from rsseg.training.options import TrainOptions
 from rsseg.training.progress import Progress
+from rsseg.training.provenance import describe_origin
 from rsseg.training.run_folder import RunFolder
 from rsseg.training.session import Machine, Session, TrainSummary
 from rsseg.training.start import check_recipe, open_training_data, plan_card, start_network
 from rsseg.training.world import joined_world
-from rsseg.weights import WeightCard, build_from_card
+from rsseg.weights import WeightCard, build_from_card, read_card
 
 __all__ = ["Machine", "TrainSummary", "resume", "train"]
 
@@ -76,8 +78,9 @@ def train(
         )
         if world.is_first:
             stack.enter_context(folder.locked())
-            folder.create()  # from here on an earlier run is gone
-        session.begin()
+            origin = describe_origin(options)  # the weights to start from may be those of the earlier run
+            folder.create()  # which is gone from here on
+            session.begin(origin)
         return session.run(on_progress or _ignore)
 
 
@@ -87,7 +90,8 @@ def resume(
     """Go on with a run from its last checkpoint; see `train`.
 
     Raises:
-        WeightsError: there is no run, its checkpoint is damaged, or its recipe, data or best weights changed.
+        WeightsError: there is no run, its checkpoint is damaged, or its recipe or data changed, or its best weights
+            are gone or those of another epoch.
         ResourceError: another process writes this run.
     """
     folder = RunFolder(run)
@@ -146,10 +150,19 @@ def _flat(table: Mapping[str, Any], place: str = "") -> dict[str, Any]:
 
 
 def _check_best(folder: RunFolder, checkpoint: Checkpoint) -> None:
-    if checkpoint.history and not folder.best.is_file():
+    """The best weights must be those of the best epoch, unless they are still to be written; see `Session.restore`."""
+    history = checkpoint.history
+    if not history:
+        return
+    row = best_row(history)
+    if row is history[-1] and folder.is_behind(history, step=checkpoint.step):
+        return
+    hint = "put it back, or start the run again with --overwrite"
+    if not folder.best.is_file():
+        raise WeightsError(f"{folder.best}: is gone; the run had written it", hint=hint)
+    if read_card(folder.best).scores != known_scores(row):
         raise WeightsError(
-            f"{folder.best}: is gone; the run had written it",
-            hint="put it back, or start the run again with --overwrite",
+            f"{folder.best}: changed; its scores are not those of epoch {row['epoch']}", hint=hint
         )
 
 

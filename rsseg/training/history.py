@@ -58,6 +58,11 @@ def scores_in(row: Row) -> dict[str, float | None]:
     return {k: v for k, v in row.items() if k in {"mean_iou", "overall_accuracy"} or k.startswith(IOU_PREFIX)}
 
 
+def known_scores(row: Row) -> dict[str, float]:
+    """The scores in a row that are defined, as the card of its weights has them."""
+    return {name: score for name, score in scores_in(row).items() if score is not None}
+
+
 def ious_in(row: Row) -> dict[str, float | None]:
     """The IoU of each class, by its name."""
     return {k.removeprefix(IOU_PREFIX): v for k, v in row.items() if k.startswith(IOU_PREFIX)}

@@ -20,7 +20,7 @@ from rsseg.errors import InputError, OptionError, ResourceError
 from rsseg.log import logger
 from rsseg.models.network import Logits, Network
 from rsseg.prediction.forward import memory_errors
-from rsseg.prediction.precision import PRECISIONS, resolve_precision
+from rsseg.prediction.precision import PRECISIONS
 from rsseg.prediction.prepare import check_compiler
 from rsseg.preprocess import Scaling
 from rsseg.training.augmentation import make_changes
@@ -30,21 +30,8 @@ from rsseg.training.options import TrainOptions
 from rsseg.training.schedule import build_optimizer, learning_rate, set_learning_rate
 from rsseg.training.world import ALONE, World
 
-
-def resolve_training_precision(name: str, device: torch.device) -> str:
-    """What `auto` stands for: as in prediction, but bf16 on a CPU that multiplies it in hardware.
-
-    There a step of MAResU-Net takes about half the time (measured: AVX512-BF16, one thread); elsewhere bf16 is
-    emulated and slower than fp32.
-
-    Raises:
-        OptionError: an unknown name, or fp16 on a CPU.
-    """
-    if name == "auto" and device.type == "cpu":
-        capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-        has_bf16 = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-        return "bf16" if has_bf16 else "fp32"
-    return resolve_precision(name, device)
+_LEAST_SCALE = 2.0**-14
+"""Of fp16's losses; each step with a gradient that is not finite is skipped and halves it."""
 
 
 class Learner:
@@ -60,7 +47,7 @@ class Learner:
             of the first.
 
     Raises:
-        OptionError: the processes cannot share a batch equally.
+        OptionError: the processes cannot share a batch equally, or their shares are too small for batch norms.
         ResourceError: the network is to be compiled, and there is no compiler.
     """
 
@@ -75,6 +62,7 @@ class Learner:
         world: World = ALONE,
     ) -> None:
         _check_shares(options, world)
+        _check_norms(network, options, world, device)
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network.auxiliary_heads.requires_grad_(options.loss.aux_weight > 0)
         self._scaling = scaling
@@ -102,6 +90,11 @@ class Learner:
     @property
     def _norms_learn(self) -> bool:
         return self._options.norm == "batch" and bool(self._norms)
+
+    @property
+    def _skips_steps(self) -> bool:
+        """Whether a gradient that is not finite only means that the scale of fp16 is too large yet."""
+        return self._scaler.is_enabled() and self._scaler.get_scale() > _LEAST_SCALE
 
     def state(self) -> dict[str, Mapping[str, Any]]:
         """What a checkpoint keeps; the tensors are those in use, not copies."""
@@ -149,7 +142,7 @@ class Learner:
         self._scaler.unscale_(self._optimizer)
         longest = options.clip or math.inf
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), longest)
-        if not self._scaler.is_enabled():  # the scaler skips such steps and halves its scale
+        if not self._skips_steps:
             _check_finite(norm.item(), "gradient", step)
         self._scaler.step(self._optimizer)
         self._scaler.update()
@@ -216,6 +209,20 @@ def _check_shares(options: TrainOptions, world: World) -> None:
             f"batch size is {options.batch_size}; {world.size} processes cannot share it equally"
             + (f", each in {parts} parts" if parts > 1 else ""),
             hint=f"choose a multiple of {world.size * parts}",
+        )
+
+
+def _check_norms(network: Network, options: TrainOptions, world: World, device: torch.device) -> None:
+    """Refuse shares too small for batch norms that see nothing else; for one process the recipe has been checked."""
+    if world.size == 1 or device.type == "cuda" or options.norm == "frozen":
+        return
+    share = options.batch_size // (world.size * options.optimizer.parts)
+    if share < network.least_batch or share * math.ceil(options.window / network.stride) ** 2 < 2:
+        least = max(2, network.least_batch) * world.size * options.optimizer.parts
+        raise OptionError(
+            f"batch size {options.batch_size} leaves each of {world.size} processes {share} at a time, too few for"
+            " batch norms that on a CPU see only these",
+            hint=f"choose --batch-size {least} or more, or --set norm=frozen",
         )
 
 

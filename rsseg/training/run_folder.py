@@ -77,6 +77,11 @@ class RunFolder:
         return self.path / "provenance.json"
 
     @property
+    def log(self) -> Path:
+        """The history, complete once all other files of an epoch are."""
+        return self.path / "log.jsonl"
+
+    @property
     def samples(self) -> Path:
         """The sample sheet."""
         return self.path / "samples.png"
@@ -190,13 +195,26 @@ class RunFolder:
         write_file(self.path / "README.txt", _README.format(files=files, run=run, best=best).encode())
 
     def write_history(self, history: Sequence[Mapping[str, Any]]) -> None:
-        """Write log.jsonl, metrics.csv and curves.png, one row a finished epoch."""
+        """Write metrics.csv, curves.png and, last, log.jsonl: one row a finished epoch."""
         from rsseg.training.curves import draw_curves  # what only reads a run need not wait for matplotlib
 
-        lines = [json.dumps(row, allow_nan=False) for row in history]
-        write_file(self.path / "log.jsonl", "".join(f"{line}\n" for line in lines).encode())
         write_file(self.path / "metrics.csv", table(history).encode())
         write_file(self.path / "curves.png", draw_curves(history))
+        write_file(self.log, _lines(history))
+
+    def is_behind(self, history: Sequence[Mapping[str, Any]], *, step: int) -> bool:
+        """Whether a run was stopped between the checkpoint that ends an epoch and the last file that tells of it.
+
+        Args:
+            history: that of the checkpoint, one row a finished epoch.
+            step: how many steps it has learnt.
+        """
+        if not history or history[-1]["step"] != step:
+            return False
+        try:
+            return self.log.read_bytes() != _lines(history)
+        except OSError:  # it is not there yet
+            return True
 
 
 _README = """A training run of rsseg.
@@ -209,6 +227,10 @@ What comes next:
   rsseg train --resume {run}       where it was stopped
   tensorboard --logdir {run}
 """
+
+
+def _lines(history: Sequence[Mapping[str, Any]]) -> bytes:
+    return "".join(f"{json.dumps(row, allow_nan=False)}\n" for row in history).encode()
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -1,6 +1,6 @@
 """A run in progress: batches, steps, validation after each epoch, checkpoints, and the best weights.
 
-    samples -> loader threads -> learner (this thread) -> after each epoch: validate -> best.safetensors, last.ckpt
+    samples -> loader threads -> learner (this thread) -> after each epoch: validate -> last.ckpt, best.safetensors
 
 Everything random depends on (seed, step) or on (seed, number of the sample) alone, so a run that was killed and resumed
 gives the weights of one that never stopped: bit for bit on one CPU with the same number of threads.
@@ -27,11 +27,12 @@ from rsseg.machine import keep_freed_memory
 from rsseg.models.network import Network
 from rsseg.models.registry import network_entry
 from rsseg.prediction.forward import Forward, resolve_device
+from rsseg.prediction.precision import resolve_precision
 from rsseg.prediction.prepare import prepare
 from rsseg.training.checkpoint import Checkpoint, save_checkpoint
 from rsseg.training.diary import Diary
 from rsseg.training.history import Tally, best_row, describe, is_spent, named_scores, scores_in
-from rsseg.training.learner import Learner, resolve_training_precision
+from rsseg.training.learner import Learner
 from rsseg.training.loader import Batch, iter_batches
 from rsseg.training.options import TrainOptions
 from rsseg.training.progress import Progress
@@ -106,7 +107,7 @@ class Session:
             keep_freed_memory()
         if options.precision != "auto" or (precision == "fp16" and self._device.type == "cpu"):
             precision = ""  # a run that began on a GPU may go on without one
-        self._precision = resolve_training_precision(precision or options.precision, self._device)
+        self._precision = resolve_precision(precision or options.precision, self._device)
         self._learner = Learner(
             network,
             card.scaling,
@@ -120,14 +121,13 @@ class Session:
         self._tally = Tally()
         self._history: list[dict[str, Any]] = []
 
-    def begin(self) -> None:
-        """Write what a run has before its first step."""
-        if self._world.is_first:
-            self._diary.begin(self._config, self._start())
-            self._save()
+    def begin(self, origin: Mapping[str, str]) -> None:
+        """Write what a run has before its first step, in the first process; `origin` is what `describe_origin` says."""
+        self._diary.begin(self._config, origin=origin, start=self._start())
+        self._save()
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go back to a checkpoint."""
+        """Go back to a checkpoint; what an epoch that it ends has not left yet is written now."""
         self._learner.load_state(
             network=checkpoint.network,
             optimizer=checkpoint.optimizer,
@@ -137,9 +137,15 @@ class Session:
         self._step = checkpoint.step
         self._tally = Tally(**checkpoint.tally)
         self._history = list(checkpoint.history)
-        if self._world.is_first and not self._is_over():
-            self._diary.go_on(self._start())
-            logger.info(f"going on after step {self._step} of {self._options.steps}")
+        if not self._world.is_first:
+            return
+        is_behind = self._folder.is_behind(self._history, step=self._step)
+        if self._is_over() and not is_behind:
+            return
+        logger.info(f"going on after step {self._step} of {self._options.steps}")
+        self._diary.go_on(self._start(), step=self._step - is_behind)
+        if is_behind:
+            self._write_epoch(self._forward())
 
     def run(self, on_progress: Callable[[Progress], None]) -> TrainSummary:
         """Learn what is left to learn."""
@@ -212,19 +218,23 @@ class Session:
         )
 
     def _finish_epoch(self) -> None:
-        """Validate, keep the weights if they are the best so far, and write down how it went."""
+        """Validate, and save how it went before anything tells of it: what has been told is never forgotten."""
         _check_labels(seen=self._world.agree(self._tally.saw_labels), what="the samples of this epoch")
         forward = self._forward()
         row = self._row(self._validate(forward))
         self._history.append(row)
         self._tally = Tally()
-        if not self._world.is_first:
-            return
+        if self._world.is_first:
+            self._save()
+            self._write_epoch(forward)
+
+    def _write_epoch(self, forward: Forward) -> None:
+        """Keep the weights if they are the best so far, and write down how the last epoch went."""
+        row = self._history[-1]
         is_best = best_row(self._history) is row
         if is_best:
             self._diary.keep_best(self._learner.kept, row)
         self._diary.write_epoch(self._history, forward, is_last=self._is_over())
-        self._save()
         logger.info(describe(row, epochs=self._options.epochs, is_best=is_best))
         if self._is_over() and self._step < self._options.steps:
             logger.info(f"stopped early: {self._options.patience} epochs brought no better mean IoU")

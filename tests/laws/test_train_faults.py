@@ -110,7 +110,7 @@ def test_a_disk_that_is_full_at_any_moment_costs_nothing_but_the_time(
             break
         assert_told(ended, code=5, error="(No space left on device)", hint="make room")
         named.add(ended.stderr.split("Error: ")[1].split(":")[0])
-        assert load_checkpoint(run / "last.ckpt").step == 2
+        assert load_checkpoint(run / "last.ckpt").step in (2, 4)
         assert_goes_on(run, whole)
         shutil.rmtree(run)
 

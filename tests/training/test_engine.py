@@ -292,6 +292,23 @@ def test_a_good_run_is_kept_until_the_new_one_can_begin(
     assert contents(tmp_path / "run") == before
 
 
+@pytest.mark.parametrize("how", ["weights", "pretrained"])
+def test_a_run_can_be_replaced_by_one_that_starts_from_its_weights(
+    folder: Path, tmp_path: Path, how: str
+) -> None:
+    short = {"epochs": 1, "steps_per_epoch": 1, "tile": 32}
+    first = train(folder, tmp_path / "run", options=recipe("maresunet", **short), machine=ONE)
+    sha256 = hashlib.sha256(first.best.read_bytes()).hexdigest()
+    options = recipe("" if how == "weights" else "maresunet", **short, **{how: str(first.best)})
+    elsewhere = train(folder, tmp_path / "elsewhere", options=options, machine=ONE)
+
+    again = train(folder, tmp_path / "run", options=options, machine=ONE, overwrite=True)
+
+    assert same_weights(again.best, elsewhere.best)
+    origin = json.loads((tmp_path / "run" / "provenance.json").read_text())["weights"]
+    assert origin == {"from": str(first.best), "sha256": sha256}
+
+
 def test_a_run_that_is_in_progress_is_neither_resumed_nor_replaced(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
 

@@ -17,10 +17,12 @@ from rsseg.errors import InputError, OptionError, ResourceError
 from rsseg.models.linear import Linear
 from rsseg.models.maresunet import MAResUNet
 from rsseg.models.network import Logits, Network
+from rsseg.models.registry import build_network
 from rsseg.prediction.prepare import COMPILERS
 from rsseg.preprocess import Scaling
+from rsseg.training import learner as learner_module
 from rsseg.training.augmentation import make_changes
-from rsseg.training.learner import Learner, resolve_training_precision
+from rsseg.training.learner import Learner
 from rsseg.training.loader import Batch
 from rsseg.training.losses import dice_loss
 from rsseg.training.world import World
@@ -383,21 +385,48 @@ def clone(value: Any) -> Any:
     return [clone(inner) for inner in value] if isinstance(value, list) else value
 
 
-def test_auto_is_bf16_where_the_processor_multiplies_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
-    assert resolve_training_precision("auto", CPU) == "bf16"
+def test_fp16_goes_on_while_its_scale_falls_and_ends_where_no_scale_would_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def flat(logits: Logits, *_: Any, **__: Any) -> Tensor:
+        return (logits.main * 0).sum().abs().sqrt()  # 0, with a gradient that is no number
 
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True}, raising=False)
-    assert resolve_training_precision("auto", CPU) == "fp32"
+    monkeypatch.setattr(learner_module, "segmentation_loss", flat)
+    network = learner(seeded(), precision="fp16")
+    before = clone(network.network.state_dict())
 
-    monkeypatch.delattr(torch.cpu, "get_capabilities")
-    assert resolve_training_precision("auto", CPU) == "fp32"
+    for step in range(20):
+        network.learn(batch(), step)
+    with pytest.raises(InputError, match="the gradient of step"):
+        for step in range(20, 60):
+            network.learn(batch(), step)
+
+    after = network.network.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_a_precision_that_was_asked_for_is_used() -> None:
-    assert resolve_training_precision("bf16", CPU) == "bf16"
-    with pytest.raises(OptionError, match="fp16 needs a GPU"):
-        resolve_training_precision("fp16", CPU)
+@pytest.mark.parametrize(
+    ("changes", "device", "refused"),
+    [
+        ({"batch_size": 2}, "cpu", True),
+        ({"batch_size": 4}, "cpu", False),
+        ({"batch_size": 4, "parts": 2}, "cpu", True),
+        ({"batch_size": 2, "norm": "frozen"}, "cpu", False),
+        ({"batch_size": 2}, "cuda", False),
+    ],
+)
+def test_shares_too_small_for_norms_are_refused_before_the_first_step(
+    changes: dict[str, Any], device: str, *, refused: bool
+) -> None:
+    network = build_network("abcnet", encoder="resnet18", classes=2)
+    args = (network, options(window=64, **changes), World(0, 2), torch.device(device))
+
+    if not refused:
+        learner_module._check_norms(*args)
+        return
+    with pytest.raises(OptionError, match="leaves each of 2 processes 1 at a time") as info:
+        learner_module._check_norms(*args)
+    assert "--batch-size" in str(info.value.hint)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,16 @@ import pytest
 import torch
 
 from rsseg.errors import LabelError, WeightsError
+from rsseg.prediction import precision as precisions
 from rsseg.training import curves, diary, session
+from rsseg.training.diary import Diary
 from rsseg.training.engine import Machine, resume, train
 from rsseg.training.events import read_events
 from rsseg.training.history import TIMES
 from rsseg.training.learner import Learner
 from rsseg.training.progress import Progress
+from rsseg.training.run_folder import RunFolder
+from rsseg.weights import load_weights
 from tests.data.labelled import replace_label, write_classes
 from tests.making import random_pixels, write_raster
 from tests.training.runs import (
@@ -116,13 +122,11 @@ def test_a_run_that_is_killed_within_its_patience_stops_where_the_whole_one_does
 
 
 def test_a_run_that_was_killed_has_no_point_twice(folder: Path, tmp_path: Path) -> None:
-    """Killed between writing down an epoch and the checkpoint, and again within the next one."""
+    """Killed when TensorBoard has a point of an epoch and the log has not, and again within the next one."""
     options = recipe(epochs=3, steps_per_epoch=2)
     run = tmp_path / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        refuse_checkpoint(patch, at=3)  # of the second epoch
-        with pytest.raises(Killed):
-            train(folder, run, options=options, machine=ONE)
+    with killed_at(RunFolder, "write_history", call=2):
+        train(folder, run, options=options, machine=ONE)
     stale = list(read_events(run / "events.out.tfevents.rsseg"))
     assert [event.step for event in stale if event.step] == [2, 4]
 
@@ -134,21 +138,88 @@ def test_a_run_that_was_killed_has_no_point_twice(folder: Path, tmp_path: Path) 
     losses = [v.simple_value for e in events for v in e.summary.value if v.tag == "train/loss"]
     assert losses == pytest.approx([row["loss"] for row in rows_of(run)], rel=1e-6)
     starts = json.loads((run / "provenance.json").read_text())["starts"]
-    assert [start["from_step"] for start in starts] == [0, 2, 4]
+    assert [start["from_step"] for start in starts] == [0, 4, 4]
 
 
-def refuse_checkpoint(patch: pytest.MonkeyPatch, *, at: int) -> None:
-    """Let the n-th checkpoint be the moment of a kill."""
-    left = [None] * (at - 1)
-    save = session.save_checkpoint
+@contextmanager
+def killed_at(owner: Any, name: str, *, call: int) -> Iterator[None]:
+    """Let the n-th call (from 1) of a function be the moment of a kill."""
+    real, calls = getattr(owner, name), count(1)
 
-    def hooked(*args: Any) -> None:
-        if not left:
+    def hooked(*args: Any, **kwargs: Any) -> Any:
+        if next(calls) == call:
             raise Killed
-        left.pop()
-        save(*args)
+        return real(*args, **kwargs)
 
-    patch.setattr(session, "save_checkpoint", hooked)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(owner, name, hooked)
+        yield
+
+
+MOMENTS = [
+    (session, "save_checkpoint", 1),  # and one at the beginning
+    (Diary, "keep_best", 0),
+    (diary, "file_sha256", 0),  # the best weights are there, their card is not
+    (Diary, "write_epoch", 0),
+    (diary, "add_epoch", 0),
+    (RunFolder, "write_history", 0),
+]
+"""The end of an epoch that is the best so far, and how often what it calls was called before the first."""
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+@pytest.mark.parametrize(("owner", "name", "before"), MOMENTS, ids=[name for _, name, _ in MOMENTS])
+def test_a_run_that_is_killed_while_an_epoch_ends_leaves_what_the_whole_one_does(
+    folder: Path, tmp_path: Path, owner: Any, name: str, before: int, epoch: int
+) -> None:
+    options = recipe(steps_per_epoch=2, ema=0.5)
+    whole = train(folder, tmp_path / "whole", options=options, machine=ONE)
+    scores = [row["mean_iou"] for row in rows_of(tmp_path / "whole")]
+    assert scores == sorted(set(scores))  # each epoch is the best so far
+
+    run = tmp_path / "run"
+    with killed_at(owner, name, call=before + epoch):
+        train(folder, run, options=options, machine=ONE)
+    parts = resume(run, machine=ONE)
+
+    assert (parts.epoch, parts.scores) == (whole.epoch, whole.scores)
+    for file in ("best.safetensors", "card.json"):
+        assert (run / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+    assert rows_of(run) == rows_of(tmp_path / "whole")
+    assert [e.step for e in read_events(run / "events.out.tfevents.rsseg") if e.step] == [2, 4, 6]
+
+
+def test_weights_of_an_epoch_that_the_run_forgets_are_never_kept(folder: Path, tmp_path: Path) -> None:
+    """Another machine may give other scores: an epoch that weights were kept of is not repeated."""
+    options = recipe(epochs=2, steps_per_epoch=2)
+    run = tmp_path / "run"
+    with killed_at(Diary, "write_epoch", call=2):
+        train(folder, run, options=options, machine=ONE)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "validate", lambda *_args, **_kwargs: pytest.fail("the epoch is repeated"))
+        summary = resume(run, machine=ONE)
+
+    known = {name: score for name, score in summary.scores.items() if score is not None}
+    assert load_weights(str(summary.best)).card.scores == known
+
+
+def test_an_epoch_that_is_not_the_best_is_written_down_too(folder: Path, tmp_path: Path) -> None:
+    """A rate of almost nothing makes no epoch better than the first."""
+    options = recipe(epochs=2, steps_per_epoch=2, lr=1e-12)
+    run = tmp_path / "run"
+    with killed_at(Diary, "write_epoch", call=2):
+        train(folder, run, options=options, machine=ONE)
+    best = (run / "best.safetensors").read_bytes()
+
+    (run / "best.safetensors").rename(tmp_path / "away")
+    with pytest.raises(WeightsError, match=r"best\.safetensors: is gone"):
+        resume(run, machine=ONE)
+    (tmp_path / "away").rename(run / "best.safetensors")
+    summary = resume(run, machine=ONE)
+
+    assert (summary.epoch, summary.epochs, len(rows_of(run))) == (1, 2, 2)
+    assert (run / "best.safetensors").read_bytes() == best
 
 
 def test_dropout_and_norms_do_not_notice_a_kill_either(folder: Path, tmp_path: Path) -> None:
@@ -194,6 +265,17 @@ def test_a_run_whose_best_weights_are_gone_is_refused(folder: Path, tmp_path: Pa
     (tmp_path / "run" / "best.safetensors").unlink()
 
     with pytest.raises(WeightsError, match=r"best\.safetensors: is gone"):
+        resume(tmp_path / "run", machine=ONE)
+
+
+def test_best_weights_of_another_epoch_are_refused(folder: Path, tmp_path: Path) -> None:
+    train(folder, tmp_path / "other", options=recipe(epochs=1), machine=ONE)
+    train(folder, tmp_path / "run", options=recipe(epochs=3), machine=ONE)
+    (tmp_path / "other" / "best.safetensors").replace(tmp_path / "run" / "best.safetensors")
+
+    with pytest.raises(
+        WeightsError, match=r"best\.safetensors: changed; its scores are not those of epoch 3"
+    ):
         resume(tmp_path / "run", machine=ONE)
 
 
@@ -276,9 +358,9 @@ def test_a_run_keeps_the_precision_that_auto_stood_for(
         build(self, *args, precision=precision, **options)
 
     monkeypatch.setattr(Learner, "__init__", note)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    monkeypatch.setattr(precisions, "has_native_bf16", lambda: True)
     train_until(5, folder, tmp_path / "run", recipe(precision="auto"))
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False}, raising=False)
+    monkeypatch.setattr(precisions, "has_native_bf16", lambda: False)
     resume(tmp_path / "run", machine=ONE)
     values = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
     torch.save({**values, "precision": "fp16"}, tmp_path / "run" / "last.ckpt")  # begun on a GPU

@@ -44,6 +44,20 @@ def test_the_history_becomes_lines_a_table_and_a_picture(tmp_path: Path) -> None
     assert not list(tmp_path.glob("*.part"))
 
 
+def test_a_run_is_behind_until_its_log_tells_of_the_epoch_that_the_checkpoint_ends(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    assert not folder.is_behind([], step=0)
+    assert folder.is_behind(HISTORY[:1], step=5)
+
+    folder.write_history(HISTORY[:1])
+    assert not folder.is_behind(HISTORY[:1], step=5)
+    assert not folder.is_behind(HISTORY[:1], step=7)  # a checkpoint within the second epoch
+    assert folder.is_behind(HISTORY, step=10)
+
+    folder.write_history(HISTORY)
+    assert not folder.is_behind(HISTORY, step=10)
+
+
 def test_the_readme_names_every_file_and_the_next_commands(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "a run")
     folder.path.mkdir()
@@ -139,7 +153,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(Path, "write_bytes", full)
 
-    with pytest.raises(ResourceError, match=r"log\.jsonl: cannot be written \(No space left on device\)"):
+    with pytest.raises(ResourceError, match=r"metrics\.csv: cannot be written \(No space left on device\)"):
         RunFolder(tmp_path).write_history(HISTORY)
 
     assert not list(tmp_path.iterdir())
