@@ -121,10 +121,9 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
-    watched = learn(**vars(parser.parse_args()))
-    print(
-        f"{parser.parse_args().batch * (len(watched.clock) - 1) / (watched.clock[-1] - watched.clock[0]):.2f}"
-    )
+    args = parser.parse_args()
+    watched = learn(**vars(args))
+    print(f"{args.batch * (args.steps - 1) / (watched.clock[-1] - watched.clock[0]):.2f}")
 
 
 if __name__ == "__main__":
