@@ -244,7 +244,13 @@ class Session:
         card, kept = self._card, self._learner.kept.state_dict()
         network = build_unfilled(card).eval()
         network.load_state_dict({n: t.cpu().contiguous() for n, t in kept.items()}, assign=True)
-        prepared = prepare(network, device=self._device, precision=self._precision, channels=len(card.bands))
+        prepared = prepare(
+            network,
+            device=self._device,
+            precision=self._precision,
+            channels=len(card.bands),
+            side=network_entry(card.architecture).side,
+        )
         return Forward(prepared, card.scaling, device=self._device, precision=self._precision)
 
     def _validate(self, forward: Forward) -> dict[str, float | None]:
