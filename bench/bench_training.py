@@ -34,6 +34,7 @@ from measure import RSSEG, run
 from naive_training import Watched
 
 from rsseg.data.options import AugmentOptions
+from rsseg.machine import keep_freed_memory
 from rsseg.training import learner
 from rsseg.training.engine import Machine, train
 from rsseg.training.options import TrainOptions
@@ -138,6 +139,8 @@ def ours(
         precision=precision,
         augment=changes,
     )
+    if device == "cpu":
+        keep_freed_memory()  # as the command does
     machine = Machine(device=device, threads=threads, readers=readers)
     watched = Watched([], [], [])
     learn = Session._learn_next

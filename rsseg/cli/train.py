@@ -73,6 +73,8 @@ def train(
         )
         return
 
+    from rsseg.machine import keep_freed_memory
+    from rsseg.prediction.forward import resolve_device
     from rsseg.training.engine import Machine
     from rsseg.training.engine import resume as resume_run
     from rsseg.training.engine import train as train_run
@@ -81,6 +83,8 @@ def train(
     if not is_first_process():  # of those that torchrun started, one talks
         quiet = True
         set_up_log(quiet=True, verbose=False)
+    if resolve_device(device).type == "cpu":
+        keep_freed_memory()  # of the whole process, so not the engine's to decide
     machine = Machine(device=device, threads=threads, readers=readers)
     folder = resume or run
     earlier = None if resume else _checkpoint_time(folder)

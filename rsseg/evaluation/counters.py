@@ -116,7 +116,6 @@ class PairFacts:
         path: the class map.
         grid: its grid: how large a pixel is on the ground.
         table: the classes compared.
-        ids_in_means: the ids of those that means are over.
     """
 
     pair: int
@@ -124,7 +123,6 @@ class PairFacts:
     path: Path
     grid: Grid
     table: ClassTable
-    ids_in_means: tuple[int, ...]
 
     @property
     def classes(self) -> int:

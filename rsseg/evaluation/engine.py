@@ -220,7 +220,6 @@ def _count(
                 path=pair.prediction,
                 grid=compared.class_map.grid,
                 table=agreed.classes,
-                ids_in_means=tuple(k for k in range(classes) if k not in agreed.not_in_means),
             )
         )
     counted = count_pair(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rsseg.raster.regions import components
 from rsseg.tiling import Window
 
 Ids = NDArray[np.uint8]
@@ -103,15 +104,11 @@ def join_pieces(classes: Ids, lines: Lines, connectivity: int) -> Ints:
         lines: where they touch the edges of their windows.
         connectivity: 4 or 8.
     """
-    from scipy.sparse import coo_array, csgraph  # 0.3 s that only those pay who ask for it
-
     top, bottom, left, right = lines.edges
     reach = 0 if connectivity == 4 else 1
     pairs = np.concatenate([_touching(bottom, top, reach), _touching(right, left, reach)], axis=1)
     pairs = pairs[:, np.equal(*classes[pairs])]
-    graph = coo_array((np.ones(pairs.shape[1], dtype=np.bool_), tuple(pairs)), shape=(len(classes),) * 2)
-    number: Ints = csgraph.connected_components(graph, directed=False)[1]
-    return number
+    return components(len(classes), pairs)
 
 
 def _runs(numbers: Ints, *, line: int, start: int) -> Ints:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rsseg.classes import NODATA_CLASS, ClassTable
 from rsseg.raster import RasterSource, open_label_raster, write_png
+from rsseg.raster.tones import Tones
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,23 +31,8 @@ def write_preview(path: Path, *, source: RasterSource, class_map: Path, classes:
     image = source.read_decimated(max_side=MAX_SIDE)
     with open_label_raster(class_map) as labels:
         decided = labels.read_decimated(max_side=MAX_SIDE)
-    picture = _to_rgb(image.data, image.valid)
+    picture = Tones.of(image).rgb(image)
     write_png(path, _draw(picture, _overlay(picture, decided, classes), decided, classes))
-
-
-def _to_rgb(data: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The first three channels (or the first, as grey) as (rows, cols, 3); white where there is no data.
-
-    8-bit values stay as they are; others are stretched between their 2nd and 98th percentile.
-    """
-    channels = (data[:3] if len(data) >= 3 else np.repeat(data[:1], 3, axis=0)).astype(np.float32)
-    if data.dtype != np.uint8:
-        shown = channels[:, valid]
-        low, high = np.percentile(shown, [2, 98]) if shown.size else (0.0, 1.0)
-        channels = np.nan_to_num((channels - low) / max(high - low, 1e-6)).clip(0, 1) * 255
-    picture: NDArray[np.uint8] = np.moveaxis(channels, 0, -1).astype(np.uint8)
-    picture[~valid] = 255
-    return picture
 
 
 def _overlay(

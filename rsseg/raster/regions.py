@@ -137,7 +137,7 @@ class _Runs:
         look = self.begins[1:] | self.begins[:-1]
         self._below = np.stack([self.numbers[:-1][look], self.numbers[1:][look]])
         self._alike = np.equal(*self.classes[self._below])
-        self.piece = _components(len(self.classes), self._below[:, self._alike])
+        self.piece = components(len(self.classes), self._below[:, self._alike])
         self.piece_begins = np.empty(self.piece.max(initial=-1) + 1, dtype=np.int64)
         backwards = np.arange(len(self.piece))[::-1]
         self.piece_begins[self.piece[backwards]] = backwards  # the last that is written is the first
@@ -192,7 +192,7 @@ def _joined(regions: _Regions, target: Ints) -> tuple[_Regions, Ints]:
     alike = np.equal(*classes[contacts])
     joins = np.flatnonzero(target != np.arange(len(target)))
     one = np.concatenate([contacts[:, alike], np.stack([joins, target[joins]])], axis=1)
-    number = _components(len(target), one)
+    number = components(len(target), one)
     sizes = np.bincount(number, weights=regions.sizes).astype(np.int64)
     firsts = np.full(len(sizes), np.iinfo(np.int64).max)
     np.minimum.at(firsts, number, regions.firsts)
@@ -207,7 +207,7 @@ def _without_contacts(regions: _Regions, settled: NDArray[np.bool_]) -> _Regions
     return _Regions(regions.classes, regions.sizes, regions.firsts, regions.contacts[:, matters])
 
 
-def _components(count: int, pairs: Ints) -> Ints:
+def components(count: int, pairs: Ints) -> Ints:
     """Which of `count` nodes are connected by these pairs (2, m): a number for each, in the order of the first ones."""
     from scipy.sparse import coo_array, csgraph  # 0.3 s that only those pay who ask for it
 

@@ -23,7 +23,6 @@ from rsseg.data.samplers import Sampler
 from rsseg.data.scenes import DataSet
 from rsseg.errors import LabelError
 from rsseg.log import logger
-from rsseg.machine import keep_freed_memory
 from rsseg.models.network import Network
 from rsseg.models.registry import network_entry
 from rsseg.prediction.forward import Forward, resolve_device
@@ -103,8 +102,6 @@ class Session:
         self._machine = machine
         self._world = world
         self._device = resolve_device(machine.device)
-        if self._device.type == "cpu":
-            keep_freed_memory()
         if options.precision != "auto" or (precision == "fp16" and self._device.type == "cpu"):
             precision = ""  # a run that began on a GPU may go on without one
         self._precision = resolve_precision(precision or options.precision, self._device)

@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 from rsseg.classes import IGNORE_INDEX, ClassInfo, ClassTable
 from rsseg.data.scenes import Scene
 from rsseg.prediction.forward import Forward
+from rsseg.raster import Pixels
+from rsseg.raster.tones import Tones
 from rsseg.tiling import Tile
 
 ROWS = 6
@@ -81,11 +83,10 @@ def _count(example: Example, classes: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Row:
-    """What is shown of a window: `pixels` (3, H, W), `valid`, `labels` and `decided` (H, W)."""
+    """What is shown of a window: `seen`, `labels` and `decided` (H, W)."""
 
     name: str
-    pixels: NDArray[np.generic]
-    valid: NDArray[np.bool_]
+    seen: Pixels
     labels: NDArray[np.uint8]
     decided: NDArray[np.uint8]
 
@@ -93,25 +94,24 @@ class _Row:
 def draw_sheet(forward: Forward, examples: Sequence[Example], classes: ClassTable, *, title: str) -> bytes:
     """Predict the windows and draw them as a PNG.
 
-    8-bit images of three bands are drawn as they are; of others, the first three bands are stretched between their 2nd
-    and 98th percentile over all windows. What is not labelled, or has no data, is grey.
+    8-bit images are drawn as they are; others are stretched alike in all windows, see `Tones`. What is not labelled,
+    or has no data, is grey.
 
     Raises:
         RasterError: an image or label cannot be read.
         ResourceError: the device's memory does not hold a tile.
     """
     rows = [_look(forward, example) for example in examples]
-    as_it_is = rows[0].pixels.dtype == np.uint8 and len(examples[0].scene.image.bands) == 3
-    images = [row.pixels for row in rows] if as_it_is else _stretched(rows)
+    tones = Tones.of(*(row.seen for row in rows))
     shown = [info for info in classes if any(info.id in row.labels or info.id in row.decided for row in rows)]
     across = 2 if len(rows) > 1 else 1
     columns = 4 * across
     legend = 0.3 + 0.22 * -(-(len(shown) + 1) // columns)
     figure, grid = _frame(down=-(-len(rows) // across), across=across, legend=legend)
     figure.suptitle(title, fontsize=11, y=1 - 0.08 / figure.get_figheight(), parse_math=False)
-    for number, (row, image) in enumerate(zip(rows, images, strict=True)):
+    for number, row in enumerate(rows):
         down, place = divmod(number, across)
-        _show(grid[down, 4 * place : 4 * place + 3], row, image, classes)
+        _show(grid[down, 4 * place : 4 * place + 3], row, tones.rgb(row.seen), classes)
     _add_legend(figure, shown, columns=columns)
     return _png(figure)
 
@@ -126,23 +126,12 @@ def _look(forward: Forward, example: Example) -> _Row:
     valid = seen.valid[rows, cols]
     labels[~valid] = IGNORE_INDEX
     step = -(-max(tile.keep.width, tile.keep.height) // MAX_SIDE)
-    pixels = seen.data[:3] if len(seen.data) >= 3 else np.repeat(seen.data[:1], 3, axis=0)
     return _Row(
         name=example.scene.name,
-        pixels=pixels[:, rows, cols][:, ::step, ::step],
-        valid=valid[::step, ::step],
+        seen=Pixels(seen.data[:, rows, cols][:, ::step, ::step], valid[::step, ::step]),
         labels=labels[::step, ::step],
         decided=decided[rows, cols][::step, ::step],
     )
-
-
-def _stretched(rows: Sequence[_Row]) -> list[NDArray[np.generic]]:
-    """The pixels of all windows from 0 to 255, each band between its percentiles over all of them."""
-    images = [row.pixels.astype(np.float32) for row in rows]
-    known = np.concatenate([i[:, row.valid] for i, row in zip(images, rows, strict=True)], axis=1)
-    low, high = np.percentile(known, [2, 98], axis=1) if known.size else (np.zeros(3), np.ones(3))
-    low, span = low[:, None, None], np.maximum(high - low, 1e-6)[:, None, None]
-    return [np.nan_to_num((image - low) / span).clip(0, 1) * 255 for image in images]
 
 
 def _frame(*, down: int, across: int, legend: float) -> tuple[Figure, NDArray[Any]]:
@@ -161,9 +150,8 @@ def _frame(*, down: int, across: int, legend: float) -> tuple[Figure, NDArray[An
     return figure, grid
 
 
-def _show(places: NDArray[Any], row: _Row, image: NDArray[np.generic], classes: ClassTable) -> None:
-    picture = np.moveaxis(image, 0, -1).astype(np.uint8)
-    picture[~row.valid] = _NO_LABEL
+def _show(places: NDArray[Any], row: _Row, picture: NDArray[np.uint8], classes: ClassTable) -> None:
+    picture[~row.seen.valid] = _NO_LABEL
     pictures = (picture, _coloured(row.labels, classes), _coloured(row.decided, classes))
     for axes, pixels, title in zip(places, pictures, (row.name, "label", "prediction"), strict=True):
         axes.imshow(pixels, interpolation="nearest")

@@ -37,7 +37,7 @@ _joined = itertools.count()
 class World:
     """The processes of a run, seen from one of them: number `rank` of `size`.
 
-    Every method that sums, agrees or waits must be called by all of them, in the same order; alone it costs nothing.
+    Every method that sums or agrees must be called by all of them, in the same order; alone it costs nothing.
     """
 
     rank: int = 0
@@ -66,10 +66,6 @@ class World:
     def agree(self, flag: bool) -> bool:  # noqa: FBT001 - `agree(stopped)` reads well
         """Whether any process says so."""
         return bool(self.sum(torch.tensor(int(flag))).item())
-
-    def wait(self) -> None:
-        """Wait until all processes are here."""
-        self.agree(False)  # noqa: FBT003
 
 
 ALONE = World()

@@ -18,11 +18,9 @@ from rsseg.evaluation.page.pictures import (
     RIGHT,
     UNLABELLED,
     WRONG,
-    Tones,
     draw_layers,
     outcomes_of,
 )
-from rsseg.raster.pixels import Pixels
 
 LABEL = np.array([[0, 0, 1, 1, 2, 1, 255, 255]], np.uint8)
 PREDICTION = np.array([[0, 1, 1, 2, 0, 255, 0, 255]], np.uint8)
@@ -77,29 +75,3 @@ def test_without_an_image_classes_have_their_colours() -> None:
     label = decoded(draw_layers(np.stack([LABEL, PREDICTION]), None, classes=CLASSES, focus=None).label)
 
     assert label[0, [0, 2, 4]].tolist() == [[0, 0, 0, 255], [255, 0, 0, 255], [0, 0, 255, 255]]
-
-
-def test_eight_bits_stay_as_they_are_and_the_rest_is_stretched() -> None:
-    valid = np.ones((1, 101), np.bool_)
-    eight = Pixels(np.arange(101, dtype=np.uint8)[None, None], valid)
-    sixteen = Pixels(1000 + 10 * np.arange(101, dtype=np.uint16)[None, None], valid)
-
-    assert Tones.of(eight).rgb(eight)[0, :, 1].tolist() == list(range(101))
-    shown = Tones.of(sixteen).rgb(sixteen)[0, :, 0]
-    assert (shown[0], shown[50], shown[100]) == (0, 128, 255)
-    assert shown.tolist() == sorted(shown.tolist())
-
-
-def test_pixels_without_data_are_white_and_decide_no_tones() -> None:
-    data = np.array([[[np.nan, 1.0, 2.0, 1e9]]], np.float32)
-    pixels = Pixels(data, np.array([[False, True, True, False]]))
-
-    rgb = Tones.of(pixels).rgb(pixels)
-
-    assert rgb[0, :, 0].tolist() == [255, 0, 255, 255]
-
-
-def test_an_image_without_any_data_is_white() -> None:
-    pixels = Pixels(np.zeros((3, 2, 2), np.uint16), np.zeros((2, 2), np.bool_))
-
-    assert (Tones.of(pixels).rgb(pixels) == 255).all()

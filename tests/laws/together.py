@@ -147,7 +147,6 @@ def sums(world: World) -> dict[str, Any]:
     mine = torch.tensor([1.0, 2.0]) * (world.rank + 1)
     squared = mine.clone().requires_grad_()
     world.sum_with_gradient(squared).square().sum().backward()
-    world.wait()
     return {
         "sum": world.sum(mine),
         "kept": mine,

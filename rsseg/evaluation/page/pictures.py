@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from rsseg.classes import IGNORE_INDEX, NODATA_CLASS, ClassTable
 from rsseg.raster.encoded import encode_jpeg, encode_palette
-from rsseg.raster.pixels import Pixels
 
 Ids = NDArray[np.uint8]
 
@@ -68,31 +67,6 @@ def outcomes_of(label: Ids, prediction: Ids, focus: int | None = None) -> Ids:
     codes[prediction == NODATA_CLASS] = NOT_COMPARED
     codes[label == IGNORE_INDEX] = UNLABELLED
     return codes
-
-
-@dataclass(frozen=True)
-class Tones:
-    """Which values of an image are black and white; 8-bit values stay as they are."""
-
-    low: float = 0.0
-    high: float = 255.0
-
-    @classmethod
-    def of(cls, pixels: Pixels) -> Tones:
-        """Between the 2nd and 98th percentile of an image that is not 8-bit."""
-        if pixels.data.dtype == np.uint8:
-            return cls()
-        values = pixels.data[:3, pixels.valid]
-        low, high = np.nanpercentile(values, [2, 98]) if values.size else (0.0, 1.0)
-        return cls(float(low), max(float(high), float(low) + 1e-6))
-
-    def rgb(self, pixels: Pixels) -> NDArray[np.uint8]:
-        """The first three channels, or the first as grey: (rows, cols, 3), white where there is no data."""
-        data = pixels.data[:3] if len(pixels.data) >= 3 else np.repeat(pixels.data[:1], 3, axis=0)
-        scaled = np.nan_to_num((data.astype(np.float32) - self.low) / (self.high - self.low)).clip(0, 1)
-        rgb: NDArray[np.uint8] = np.moveaxis(np.rint(255 * scaled), 0, -1).astype(np.uint8)
-        rgb[~pixels.valid] = 255
-        return rgb
 
 
 @dataclass(frozen=True, kw_only=True)

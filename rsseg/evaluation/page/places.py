@@ -23,7 +23,6 @@ from rsseg.evaluation.page.pictures import (
     WRONG,
     Ids,
     Layers,
-    Tones,
     draw_layers,
     outcomes_of,
 )
@@ -34,6 +33,7 @@ from rsseg.raster import Grid, open_raster
 from rsseg.raster.grid import check_same_grid, crs_name, to_ground
 from rsseg.raster.ground import lon_lat
 from rsseg.raster.reader import FileSource
+from rsseg.raster.tones import Tones
 from rsseg.tiling import Window
 
 MOST_MAPS = 6
