@@ -20,7 +20,7 @@ from torch.nn import functional
 from rsseg.models.attention import GlobalMean, LinearAttention
 from rsseg.models.blocks import ConvHead, ConvUnit, conv_unit, enlarge
 from rsseg.models.context import AnyContext, MeanContext, PositionContext
-from rsseg.models.network import Network, pad_to_multiple, reduce_valid
+from rsseg.models.network import Network, reduce_valid
 from rsseg.models.resnet import ResNet
 
 WIDTH = 128
@@ -159,11 +159,10 @@ class ABCNet(Network):
         c8, c16 = self._context_path(features, first)
         return self.aggregation(features[0], c8, last), c8, c16
 
-    def summarise(
-        self, x: Tensor, valid: Tensor | None = None, known: Sequence[AnyContext] = ()
+    def summarise_features(
+        self, features: Sequence[Tensor], valid: Tensor | None = None, known: Sequence[AnyContext] = ()
     ) -> tuple[AnyContext, ...]:
         """Take the contexts of the first pass or, with those known, of the second; see `Network`."""
-        features = self.encode(pad_to_multiple(x, self.padding))
         spatial, f16, f32 = features
         valid8, valid16, valid32 = (
             reduce_valid(valid, stride=stride, padding=self.padding) for stride in (8, 16, 32)

@@ -571,7 +571,11 @@ def _product(x: Tensor, matrix: Tensor, columns: Tensor, *, residual: bool = Tru
     if turned:  # the product comes as (N, L, C), as the layout wants it
         left, right, flat = (tensor.transpose(1, 2) for tensor in (right, left, flat))
     y = torch.baddbmm(flat, left, right) if residual else torch.bmm(left, right)
-    return (y.transpose(1, 2) if turned else y).view(x.shape)
+    if not turned:
+        return y.view(x.shape)
+    n, channels, height, width = x.shape
+    # Transposed and viewed, a single sample would have strides by which kernels do not see that channels come last.
+    return y.view(n, height, width, channels).permute(0, 3, 1, 2)
 
 
 def _equal_parts(length: int, *, at_most: int) -> int:
@@ -599,11 +603,10 @@ def _join_windows(tokens: Tensor, height: int, width: int, *, like: Tensor) -> T
     n, channels, rows, columns = like.shape
     down, across = math.ceil(rows / height), math.ceil(columns / width)
     cells = tokens.view(n, down, across, height, width, channels)
-    y = cells.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)[:, :, :rows, :columns]
-    turned = like.is_contiguous(memory_format=torch.channels_last)
-    return y.to(like.dtype).contiguous(
-        memory_format=torch.channels_last if turned else torch.contiguous_format
-    )
+    y = cells.permute(0, 1, 3, 2, 4, 5).flatten(3, 4).flatten(1, 2)[:, :rows, :columns].to(like.dtype)
+    if like.is_contiguous(memory_format=torch.channels_last):
+        return y.contiguous().permute(0, 3, 1, 2)
+    return y.permute(0, 3, 1, 2).contiguous()
 
 
 def _active(probs: Tensor, inside: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from rsseg.models.attention import ChannelAttention, PositionAttention
 from rsseg.models.blocks import ConvUnit, TransposedConv
 from rsseg.models.context import AnyContext, BlockContext
-from rsseg.models.network import Network, pad_to_multiple, reduce_valid
+from rsseg.models.network import Network, reduce_valid
 from rsseg.models.resnet import STRIDES, ResNet
 
 
@@ -158,14 +158,13 @@ class AttentionUNet(Network):
         x = self.decoder2(x) + self.attention1(e1, k1)
         return (self.decoder1(x),)
 
-    def summarise(
+    def summarise_features(
         self,
-        x: Tensor,
+        features: Sequence[Tensor],
         valid: Tensor | None = None,
         known: Sequence[AnyContext] = (),  # noqa: ARG002 - one pass takes all
     ) -> tuple[AnyContext, ...]:
-        """Take the four contexts from this part of an image; see `Network`."""
-        features = self.encode(pad_to_multiple(x, self.padding))
+        """Take the four contexts; see `Network`."""
         modules = (self.attention1, self.attention2, self.attention3, self.attention4)
         contexts = (
             module.summarise(feature, reduce_valid(valid, stride=stride, padding=self.padding))

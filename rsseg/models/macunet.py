@@ -27,7 +27,7 @@ from torch.nn import functional
 from rsseg.models.attention import ChannelGate
 from rsseg.models.blocks import TransposedConv
 from rsseg.models.context import AnyContext, GateContext
-from rsseg.models.network import Network, pad_to_multiple, reduce_valid
+from rsseg.models.network import Network, reduce_valid
 
 CHANNELS = {1: 16, 2: 32, 3: 64, 4: 128, 5: 256}
 """By level."""
@@ -144,11 +144,11 @@ class MACUNet(Network):
         *_, y1 = self._climb(bottom, self._carry_down(skips), own if contexts is None else contexts)
         return (y1,)
 
-    def summarise(
-        self, x: Tensor, valid: Tensor | None = None, known: Sequence[AnyContext] = ()
+    def summarise_features(
+        self, features: Sequence[Tensor], valid: Tensor | None = None, known: Sequence[AnyContext] = ()
     ) -> tuple[AnyContext, ...]:
-        """Take the context of the next gate from this part of an image; see `Network`."""
-        *skips, bottom = self.encode(pad_to_multiple(x, self.padding))
+        """Take the context of the next gate; see `Network`."""
+        *skips, bottom = features
         carried, passed = self._carry_down(skips), len(known)
         maps = self._climb(bottom, carried[:passed], known)
         stride = 2 ** (len(skips) - passed - 1)

@@ -40,8 +40,8 @@ class Network(nn.Module):
     """(N, B, H, W) to logits (N, classes, H, W), any H and W; in training mode to `Logits`.
 
     The input is padded with zeros on the right and at the bottom to multiples of `padding`, and the logits are cropped.
-    Subclasses fill in `head`, `auxiliary_heads` where they have any, `encode` and `decode`; and `summarise` where
-    their attention has a context.
+    Subclasses fill in `head`, `auxiliary_heads` where they have any, `encode` and `decode`; and `summarise_features`
+    where their attention has a context.
 
     `stride`: logits depend on how the input lies on a grid of so many pixels. `context_passes`: how many passes over an
     image its contexts take; 0 without attention, None where its attention cannot be summed up over tiles.
@@ -75,10 +75,10 @@ class Network(nn.Module):
             )
         if self.training:
             self._check_batch(x)
-        maps = self.decode(self.encode(pad_to_multiple(x, self.padding)), contexts)
+        features = self.encode(pad_to_multiple(x, self.padding))
         if self.training:
-            return self.classify(maps, height=height, width=width)
-        return self.fit(self.head(maps[0]), height=height, width=width)
+            return self.classify(self.decode(features, contexts), height=height, width=width)
+        return self.read_out(features, contexts, height=height, width=width)
 
     def encode(self, x: Tensor) -> Sequence[Tensor]:
         """Compute the encoder's features of a padded input, the finest first."""
@@ -89,6 +89,17 @@ class Network(nn.Module):
     ) -> Sequence[Tensor]:
         """Join features to the maps that the heads read, the main head's first."""
         raise NotImplementedError
+
+    def read_out(
+        self,
+        features: Sequence[Tensor],
+        contexts: Sequence[AnyContext] | None = None,
+        *,
+        height: int,
+        width: int,
+    ) -> Tensor:
+        """Compute the main head's logits (N, classes, height, width) of the features of an input of this size."""
+        return self.fit(self.head(self.decode(features, contexts)[0]), height=height, width=width)
 
     def classify(self, maps: Sequence[Tensor], *, height: int, width: int) -> Logits:
         """Compute the logits of all heads."""
@@ -117,6 +128,12 @@ class Network(nn.Module):
         Returns:
             The contexts that this pass adds, in order.
         """
+        return self.summarise_features(self.encode(pad_to_multiple(x, self.padding)), valid, known)
+
+    def summarise_features(
+        self, features: Sequence[Tensor], valid: Tensor | None = None, known: Sequence[AnyContext] = ()
+    ) -> tuple[AnyContext, ...]:
+        """Take the same from the features of this part, which are those of every pass; see `summarise`."""
         raise NotImplementedError
 
     def _check_batch(self, x: Tensor) -> None:

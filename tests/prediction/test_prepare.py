@@ -9,6 +9,7 @@ from torch import nn
 from rsseg.errors import ResourceError
 from rsseg.models import resnet
 from rsseg.models.network import Network
+from rsseg.models.registry import NETWORKS
 from rsseg.prediction import prepare as module
 from rsseg.prediction import runtimes
 from rsseg.prediction.prepare import prepare
@@ -55,6 +56,36 @@ def test_bf16_is_near_and_keeps_all_but_products_wide(shallow: Network) -> None:
     assert made.get_parameter("attention4.position.scale").dtype == torch.float32
     assert sums[0].position.key_values.dtype == sums[0].channel.gram.dtype == torch.float32
     assert float((found - expected).abs().mean() / expected.std()) < 0.05
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(
+    "name", [name for name in NETWORKS if name not in ("linear", "maskattn-unet-published")]
+)
+def test_channels_of_a_single_tile_come_last_in_every_convolution(name: str) -> None:
+    """Kernels choose by strides; those of one sample may say that channels come first where it makes no difference."""
+    made, seen = prepared(network(name), precision="bf16"), []
+
+    def look(part: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        (x,) = inputs
+        if x.shape[1] > 3 and x.shape[2] * x.shape[3] > 1:
+            lies_otherwise = x.stride() != torch.empty_like(x, memory_format=torch.channels_last).stride()
+            seen.append(
+                (part, lies_otherwise and x.stride() != torch.empty(x.shape).stride(), lies_otherwise)
+            )
+
+    for part in made.modules():
+        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
+            part.register_forward_pre_hook(look)  # type: ignore[arg-type]
+    with torch.autocast("cpu", torch.bfloat16):
+        made(image(1, 3, 128, 128))
+
+    assert len(seen) > 10
+    assert not [part for part, odd, _ in seen if odd]
+    if not name.startswith(
+        "maskattn"
+    ):  # whose joins give channels first; attention is nearly all of its work
+        assert not [part for part, _, first in seen if first]
 
 
 def test_the_network_given_stays_as_it_is(shallow: Network) -> None:
