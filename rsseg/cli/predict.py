@@ -62,9 +62,13 @@ def predict(
     card = load_card(weights)
     _check_door(jobs, card, options, weights_file=find_weights(weights))
 
+    from rsseg.machine import keep_freed_memory
     from rsseg.prediction.engine import Predictor
+    from rsseg.prediction.forward import resolve_device
     from rsseg.weights import load_weights
 
+    if resolve_device(options.device).type == "cpu":
+        keep_freed_memory()  # of the whole process, so not the engine's to decide
     predictor = Predictor(load_weights(weights), options)
     failed = 0
     for image, target in jobs:

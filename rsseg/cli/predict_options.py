@@ -60,6 +60,13 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Use a saved context, such as that of a neighbouring sheet.",
     ),
     click.option(
+        "--feature-cache",
+        type=opt.ByteSize(),
+        metavar="SIZE",
+        help="Disk beside the output for features, so that the raster's context is had without encoding it twice; "
+        "0 for none.  [default: a quarter of what is free]",
+    ),
+    click.option(
         "--blend",
         type=click.Choice(["crop", "average"]),
         default="crop",

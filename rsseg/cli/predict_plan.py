@@ -53,6 +53,7 @@ def _as_json(image: str, output: Path, plan: Plan) -> dict[str, Any]:
         "disk": {
             "staged_bytes": plan.disk.staged_bytes,
             "final_bytes": plan.disk.final_bytes,
+            "feature_bytes": plan.disk.feature_bytes,
             "free_bytes": plan.disk.free_bytes,
         },
         "seconds": None if plan.seconds is None else round(plan.seconds, 1),
@@ -80,7 +81,13 @@ def _as_table(image: str, output: Path, plan: Plan) -> str:
         f"memory: at most {_mb(plan.memory.total_bytes)} of {_mb(plan.bound_bytes)}",
         *_memory_rows(plan),
         f"disk: {_mb(disk.total_bytes)} of {_mb(disk.free_bytes)} free",
-        *_rows([("staged blocks", _mb(disk.staged_bytes)), ("finished files, about", _mb(disk.final_bytes))]),
+        *_rows(
+            [
+                ("staged blocks", _mb(disk.staged_bytes)),
+                *[("features, given up before", _mb(disk.feature_bytes))] * bool(disk.feature_bytes),
+                ("finished files, about", _mb(disk.final_bytes)),
+            ]
+        ),
     ]
     for warning in plan.warnings:
         lines += [f"Warning: {warning.text}", f"Hint: {warning.hint}"]

@@ -101,7 +101,9 @@ def weigh_tiles(
     """Take the probabilities of tile after tile, in order; those without a wanted pixel never reach the network."""
     with closing(reader.batches(tiles)) as batches:
         for batch in batches:
-            found = iter(forward.probabilities(*batch.arrays(), contexts=contexts) if batch.with_data else ())
+            found: Iterator[NDArray[np.float32]] = iter(())
+            if batch.with_data:
+                found = iter(forward.probabilities(*batch.arrays(), contexts=contexts, kept=batch.kept))
             for read in batch.reads:
                 if read.seen is None:
                     yield Weighed(read.tile, None, None)

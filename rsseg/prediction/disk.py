@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rsseg.errors import ResourceError
@@ -13,6 +13,9 @@ from rsseg.tiling import BLOCK
 _MAP_SHARE, _LAYER_SHARE = 0.15, 0.8
 """Bytes of the finished files for a byte of pixels, overviews included: of class maps, of which 268 Mpx took 32 MB, and
 of probabilities, which hardly compress."""
+
+FEATURE_SHARE = 4
+"""Unless told otherwise, features of tiles take at most what is left on the disk divided by this."""
 
 MB = 10**6
 
@@ -25,16 +28,25 @@ class DiskUse:
         staged_bytes: blocks that wait beside the output until all are there, at most: those without data take nothing.
         final_bytes: the finished files, about.
         free_bytes: what is free now, with what an unfinished run has staged already.
+        feature_bytes: features of tiles between the passes of a context, as far as there is room; they are given up
+            before the files are finished, or when the disk is full.
     """
 
     staged_bytes: int
     final_bytes: int
     free_bytes: int
+    feature_bytes: int = 0
 
     @property
     def total_bytes(self) -> int:
-        """What is needed before the staged blocks are removed."""
-        return self.staged_bytes + self.final_bytes
+        """What is taken before the staged blocks are removed."""
+        return self.staged_bytes + max(self.final_bytes, self.feature_bytes)
+
+    def with_features(self, wanted: int, *, most: int | None) -> DiskUse:
+        """The same with as many of the features as there is room for: `most` bytes, or a share of what is left."""
+        left = max(self.free_bytes - self.total_bytes, 0)
+        room = left // FEATURE_SHARE if most is None else min(most, left)
+        return replace(self, feature_bytes=min(wanted, room))
 
 
 def disk_use(output: Path, *, grid: Grid, target: Grid, layer_bands: int, sieves: bool) -> DiskUse:

@@ -67,16 +67,20 @@ class Predictor:
         forward = Forward(
             network, card.scaling, device=device, precision=precision, views=views_of(options.tta), rule=rule
         )
+        passes = (entry.context_passes or 0) * (context == "raster")
+        # A GPU encodes a tile sooner than a disk gives its features back, and a compiled network is one piece.
+        keeps_features = passes > 0 and device.type == "cpu" and not options.compile
         self._setup = Setup(
             weights=weights,
             forward=forward,
             options=options,
             context=context,
-            passes=(entry.context_passes or 0) * (context == "raster"),
+            passes=passes,
             side=limits.side or entry.side,
             precision=precision,
             runtime=runtime_of(weights.network, options.runtime),
             tensor_bytes=tensor_bytes(weights, side=resolve_sizes(card, options).tile),
+            feature_bytes=forward.feature_bytes() if keeps_features else 0.0,
             held_bytes=held_memory(),
         )
 

@@ -61,4 +61,5 @@ def with_seconds(plan: Plan, setup: Setup) -> Plan:
     started = time.perf_counter()
     setup.forward.decide(noise, everywhere, wanted=everywhere)
     of_pixel = max((time.perf_counter() - started) / (rows * cols), 1 / _PIPELINE_RATE)
-    return replace(plan, seconds=(len(plan.decided) + plan.context_cost) * read.pixels * of_pixel)
+    cost = plan.tile_cost * len(plan.decided) + plan.context_cost
+    return replace(plan, seconds=cost * read.pixels * of_pixel)

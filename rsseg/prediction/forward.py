@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rsseg.errors import ResourceError
-from rsseg.models.network import Network
+from rsseg.models.network import Network, pad_to_multiple
 from rsseg.prediction.contexts import Contexts, ViewContexts, change_tensors
 from rsseg.prediction.decide import DecisionRule, decide, probabilities
+from rsseg.prediction.feature_store import BatchFeatures, Features
 from rsseg.prediction.precision import PRECISIONS
 from rsseg.prediction.prepare import pack_weights
 from rsseg.prediction.runtime_check import check_device
@@ -73,6 +74,7 @@ class Forward:
         *,
         wanted: NDArray[np.bool_],
         contexts: ViewContexts = (),
+        kept: BatchFeatures | None = None,
     ) -> Layers:
         """Decide every pixel of a batch that is wanted.
 
@@ -81,6 +83,7 @@ class Forward:
             valid: (N, H, W), True where the network sees the pixel.
             wanted: (N, H, W), True where it is to be decided.
             contexts: what attention needs from everywhere, held by `hold`; without, every tile attends to itself.
+            kept: the features of the batch from an earlier pass, with contexts.
 
         Returns:
             The layers of the rule, (N, bands, H, W) each, 255 where a pixel is not wanted.
@@ -89,18 +92,23 @@ class Forward:
             ResourceError: the device's memory does not hold the batch.
         """
         with self._batch(pixels, valid) as (scaled, _):
-            scores, averaged = self._scores(scaled, contexts)
+            scores, averaged = self._scores(scaled, contexts, kept)
             chosen = self._on_device(wanted)
             layers = decide(scores, chosen, self.rule, are_probabilities=averaged)
             return {name: layer.cpu().numpy() for name, layer in layers.items()}
 
     @torch.inference_mode()
     def probabilities(
-        self, pixels: NDArray[np.generic], valid: NDArray[np.bool_], *, contexts: ViewContexts = ()
+        self,
+        pixels: NDArray[np.generic],
+        valid: NDArray[np.bool_],
+        *,
+        contexts: ViewContexts = (),
+        kept: BatchFeatures | None = None,
     ) -> NDArray[np.float32]:
         """The probability of every class, float32 (N, K, H, W), whether a pixel is valid or not; see `decide`."""
         with self._batch(pixels, valid) as (scaled, _):
-            scores, averaged = self._scores(scaled, contexts)
+            scores, averaged = self._scores(scaled, contexts, kept)
             found: NDArray[np.float32] = (scores if averaged else probabilities(scores)).cpu().numpy()
         return found
 
@@ -112,6 +120,7 @@ class Forward:
         *,
         counted: NDArray[np.bool_],
         known: ViewContexts = (),
+        kept: BatchFeatures | None = None,
     ) -> ViewContexts:
         """Take the sums of the next pass over the counted pixels of a batch, for each view.
 
@@ -120,6 +129,7 @@ class Forward:
             valid: (N, H, W), True where the network sees the pixel.
             counted: (N, H, W), True where it belongs to the context.
             known: the contexts of all earlier passes, held by `hold`.
+            kept: where the features of the batch are, or will be.
 
         Returns:
             The sums over all samples together (N = 1), in float64 on the device.
@@ -130,8 +140,8 @@ class Forward:
         with self._batch(pixels, valid) as (scaled, _):
             held = self._on_device(counted)
             return tuple(
-                self._summarise(view.apply(scaled), view.apply(held), earlier)
-                for view, earlier in self._each_view(known)
+                self._summarise(self._features(number, scaled, kept), view.apply(held), earlier)
+                for number, (view, earlier) in enumerate(self._each_view(known))
             )
 
     def sums_of_nothing(self, known: ViewContexts = ()) -> ViewContexts:
@@ -148,13 +158,24 @@ class Forward:
             contexts, lambda _, t: t.to(self._device, torch.float32 if t.is_floating_point() else None)
         )
 
-    def _scores(self, scaled: Tensor, contexts: ViewContexts) -> tuple[Tensor, bool]:
+    @torch.inference_mode()
+    def feature_bytes(self) -> float:
+        """What the features of a pixel take, in all views."""
+        assert isinstance(self._network, Network)
+        side = 4 * self._network.padding
+        pixels = torch.zeros(1, self._scaling.channels, side, side, device=self._device)
+        found = self._features(0, pixels, None)
+        return len(self._views) * sum(feature.nbytes for feature in found) / side**2
+
+    def _scores(
+        self, scaled: Tensor, contexts: ViewContexts, kept: BatchFeatures | None
+    ) -> tuple[Tensor, bool]:
         """Logits of the only view, or the average of the probabilities of all; and whether it is the latter."""
         if len(self._views) == 1:
-            return self._logits(scaled, *(contexts or [()])), False
+            return self._logits(0, scaled, contexts[0] if contexts else (), kept), False
         seen = (
-            view.undo(probabilities(self._logits(view.apply(scaled), context)))
-            for view, context in self._each_view(contexts)
+            view.undo(probabilities(self._logits(number, scaled, context, kept)))
+            for number, (view, context) in enumerate(self._each_view(contexts))
         )
         total = next(seen)
         for one in seen:
@@ -164,15 +185,33 @@ class Forward:
     def _each_view(self, contexts: ViewContexts) -> Iterator[tuple[View, Contexts]]:
         return zip(self._views, contexts or [()] * len(self._views), strict=True)
 
-    def _logits(self, scaled: Tensor, contexts: Contexts) -> Tensor:
+    def _logits(self, view: int, scaled: Tensor, contexts: Contexts, kept: BatchFeatures | None) -> Tensor:
+        seen = self._views[view].apply(scaled)
+        if contexts and kept is not None:
+            assert isinstance(self._network, Network)
+            features = self._features(view, scaled, kept)
+            with self._autocast():
+                return self._network.read_out(features, contexts, height=seen.shape[2], width=seen.shape[3])
         with self._autocast():
-            logits: Tensor = self._network(scaled, contexts) if contexts else self._network(scaled)
+            logits: Tensor = self._network(seen, contexts) if contexts else self._network(seen)
         return logits
 
-    def _summarise(self, scaled: Tensor, counted: Tensor, known: Contexts) -> Contexts:
+    def _features(self, view: int, scaled: Tensor, kept: BatchFeatures | None) -> Features:
+        """What the encoder makes of a batch seen from one side: kept from an earlier pass, or made now and kept."""
+        assert isinstance(self._network, Network)
+        found = None if kept is None else kept.load(view)
+        if found is None:
+            padded = pad_to_multiple(self._views[view].apply(scaled), self._network.padding)
+            with self._autocast():
+                found = tuple(self._network.encode(padded))
+            if kept is not None:
+                kept.save(view, found)
+        return found
+
+    def _summarise(self, features: Features, counted: Tensor, known: Contexts) -> Contexts:
         assert isinstance(self._network, Network)
         with self._autocast():
-            sums = self._network.summarise(scaled, counted, known)
+            sums = self._network.summarise_features(features, counted, known)
         return tuple(context.over_samples() for context in sums)
 
     @contextmanager

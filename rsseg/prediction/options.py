@@ -54,6 +54,8 @@ class PredictOptions:
         context_sample: the share of the tiles from which the raster's context is taken, above 0; `None`: all.
         save_context: also write the raster's context there.
         use_context: take the context from there, and not from the raster.
+        feature_cache: disk beside the output for the features of tiles between the passes of a raster's context, in
+            bytes; `None`: a quarter of what is left there.
         blend: `crop` or `average`.
         seam_check: predict some places where tiles meet once more, with shifted tiles, and compare.
         tta: `none`, `flips` or `d4`.
@@ -91,6 +93,7 @@ class PredictOptions:
     context_sample: float | None = None
     save_context: Path | None = None
     use_context: Path | None = None
+    feature_cache: int | None = None
     blend: Blend = "crop"
     seam_check: bool = False
     tta: Augmentation = "none"
@@ -172,6 +175,7 @@ _RANGES = (
     ("readers", 1, 256),
     ("cache_bytes", 2**20, 2**50),
     ("max_memory", 1, 2**50),
+    ("feature_cache", 0, 2**60),
     ("min_area", 0, 2**31 - 1),
 )
 _CHOICES: dict[str, Any] = {

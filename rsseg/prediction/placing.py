@@ -38,7 +38,9 @@ def decide_tiles(
         for batch in batches:
             layers: Layers = {}
             if batch.with_data:
-                layers = forward.decide(*batch.arrays(), wanted=batch.wanted(), contexts=contexts)
+                layers = forward.decide(
+                    *batch.arrays(), wanted=batch.wanted(), contexts=contexts, kept=batch.kept
+                )
             place = 0
             for read in batch.reads:
                 of_tile = {name: layer[place] for name, layer in layers.items()} if read.has_data else None

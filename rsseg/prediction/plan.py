@@ -7,13 +7,14 @@ same map.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from rsseg.prediction.choice import Chooser, Pipeline
-from rsseg.prediction.context_pass import PASS_COST
+from rsseg.prediction.context_pass import ENCODER_COST, PASS_COST
 from rsseg.prediction.disk import DiskUse, check_disk, disk_use
 from rsseg.prediction.inputs import Imagery
 from rsseg.prediction.layout import LayoutWarning, layout_warnings
@@ -37,7 +38,8 @@ class Plan:
         decided: the tiles that are decided, in order: the same, or more where they are averaged.
         context: what they attend to.
         context_passes: how many passes over the raster come before they are decided.
-        context_cost: what these passes cost, in decided tiles.
+        context_cost: what these passes cost, in tiles that are decided with nothing kept.
+        tile_cost: what deciding a tile costs, in the same: less where features of the passes are kept.
         pipeline: what is held at work.
         readers: threads that read.
         memory: of the host.
@@ -53,6 +55,7 @@ class Plan:
     context: ContextKind
     context_passes: int
     context_cost: float
+    tile_cost: float
     pipeline: Pipeline
     readers: int
     memory: MemoryUse
@@ -91,13 +94,18 @@ def plan_prediction(setup: Setup, imagery: Imagery, output: Path) -> Plan:
     sizes, pipeline = chooser.choose()
     tiles, grid = chooser.tiles(sizes), imagery.grid
     passes = 0 if options.use_context is not None else setup.passes
+    encoded = (options.context_sample or 1.0) * len(tiles) * bool(passes)
+    wanted = math.ceil(setup.feature_bytes * encoded * tiles[0].read.pixels)
+    disk = disk.with_features(wanted, most=options.feature_cache)
+    spared = ENCODER_COST * (disk.feature_bytes / wanted if wanted else 0)
     return Plan(
         sizes=sizes,
         tiles=tiles,
         decided=tiles if options.blend == "crop" else _overlapping(imagery, sizes, tiles),
         context=setup.context,
         context_passes=passes,
-        context_cost=passes * PASS_COST * (options.context_sample or 1.0) * len(tiles),
+        context_cost=encoded * (passes * PASS_COST - max(passes - 1, 0) * spared),
+        tile_cost=1 - spared * encoded / len(tiles),
         pipeline=pipeline,
         readers=options.readers,
         memory=chooser.memory(sizes, pipeline),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rsseg.prediction.feature_store import BatchFeatures, FeatureStore
 from rsseg.prediction.forward import memory_errors
 from rsseg.prediction.inputs import Imagery
 from rsseg.prediction.stages import batches, map_ahead
@@ -47,16 +48,24 @@ class Batch:
     """At most `size` tiles in order; those without data are not shown to the network.
 
     The arrays hold the tiles with data and are filled up to N = `size` with the last of them, so that results do not
-    depend on how many there are. There must be one.
+    depend on how many there are. There must be one. `features` is where those of its tiles are kept, if anywhere.
     """
 
     reads: list[TileRead]
     size: int
+    features: FeatureStore | None = None
 
     @property
     def with_data(self) -> list[TileRead]:
         """The tiles that the network has to see."""
         return [read for read in self.reads if read.has_data]
+
+    @property
+    def kept(self) -> BatchFeatures | None:
+        """The features of what the network sees, from an earlier pass or for a later one."""
+        if self.features is None:
+            return None
+        return self.features.of([read.tile.read for read in self.with_data], size=self.size)
 
     def arrays(self) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
         """Pixels (N, C, rows, cols) and which of them are valid (N, rows, cols).
@@ -103,13 +112,23 @@ class TileReader:
         batch_size: tiles in a batch.
         threads: how many read.
         ahead: tiles that may be read before they are needed; None: two batches and one to each thread.
+        features: keeps those of the tiles, where the raster is read more than once.
     """
 
-    def __init__(self, imagery: Imagery, *, batch_size: int, threads: int, ahead: int | None = None) -> None:
+    def __init__(
+        self,
+        imagery: Imagery,
+        *,
+        batch_size: int,
+        threads: int,
+        ahead: int | None = None,
+        features: FeatureStore | None = None,
+    ) -> None:
         self._imagery = imagery
         self._batch_size = batch_size
         self._threads = threads
         self._ahead = ahead or 2 * batch_size + threads
+        self._features = features
 
     def batches(self, tiles: Iterable[Tile], *, all_wanted: bool = False) -> Generator[Batch]:
         """Read tiles in order, a few ahead of what is taken; close the generator, or let it run out.
@@ -126,7 +145,7 @@ class TileReader:
         read = partial(self._read, all_wanted=all_wanted)
         with closing(map_ahead(read, tiles, threads=self._threads, depth=self._ahead)) as reads:
             for group in batches(reads, size=self._batch_size):
-                yield Batch(group, self._batch_size)
+                yield Batch(group, self._batch_size, self._features)
 
     def _read(self, tile: Tile, *, all_wanted: bool) -> TileRead:
         kept = tile.keep.slices(tile.read)

@@ -24,6 +24,7 @@ from rsseg.prediction.blend import BlendPlacing, weigh_tiles
 from rsseg.prediction.context_file import Run, describe_pixels, describe_weights, load_contexts, save_contexts
 from rsseg.prediction.context_pass import empty_contexts, take_contexts
 from rsseg.prediction.contexts import ViewContexts
+from rsseg.prediction.feature_store import FeatureStore
 from rsseg.prediction.inputs import Imagery
 from rsseg.prediction.placing import Placing, decide_tiles
 from rsseg.prediction.plan import Plan
@@ -90,11 +91,13 @@ class RasterRun:
         self._imagery = imagery
         self._output = output
         self._plan = plan
+        self._features = FeatureStore(output.parent, most_bytes=plan.disk.feature_bytes)
         self._reader = TileReader(
             imagery,
             batch_size=plan.pipeline.batch_size,
             threads=plan.readers,
             ahead=plan.pipeline.ahead,
+            features=self._features if plan.disk.feature_bytes else None,
         )
 
     def predict(self, on_progress: Progress) -> Outcome:
@@ -137,9 +140,10 @@ class RasterRun:
             resume=options.resume,
         ) as writer:
             self._imagery.find_collar(writer.folder, on_collar)
-            sums = self._contexts(writer, on_context)
-            contexts = self._forward.hold(sums)
-            tiles, skipped = self._place(writer, contexts, on_tiles)
+            with self._features:
+                sums = self._contexts(writer, on_context)
+                contexts = self._forward.hold(sums)
+                tiles, skipped = self._place(writer, contexts, on_tiles)
             change = self._seam_change(writer, contexts, on_seams) if options.seam_check else None
             check_unchanged(run, self._imagery)
             writer.finish(valid=self._imagery.valid, most_regions=self._most_regions())
@@ -166,7 +170,7 @@ class RasterRun:
         return (
             COLLAR_COST * tiles * (options.collar is not None),
             self._plan.context_cost,
-            tiles / (1 - FINISHING_SHARE),
+            self._plan.tile_cost * tiles / (1 - FINISHING_SHARE),
             min(tiles, MOST_SEAMS) * options.seam_check,
         )
 

@@ -23,6 +23,7 @@ class Setup:
         precision: in which the network computes.
         runtime: what runs it.
         tensor_bytes: what its tensors take in fp32 for each pixel that it sees.
+        feature_bytes: what the features of a pixel take where those of tiles may be kept between passes, else 0.
         held_bytes: what the process holds before the first raster: torch, the network.
     """
 
@@ -35,6 +36,7 @@ class Setup:
     precision: str
     runtime: Runtime
     tensor_bytes: float
+    feature_bytes: float = 0.0
     held_bytes: int
 
     @property

@@ -25,6 +25,7 @@ PLAN = Plan(
     context="raster",
     context_passes=1,
     context_cost=400.0,
+    tile_cost=0.4,
     pipeline=Pipeline(batch_size=1, ahead=4, behind=3, cache_bytes=2**25),
     readers=2,
     memory=MemoryUse(
@@ -36,7 +37,12 @@ PLAN = Plan(
         )
     ),
     bound_bytes=4_000_000_000,
-    disk=DiskUse(staged_bytes=98_000_000, final_bytes=15_000_000, free_bytes=70_000_000_000),
+    disk=DiskUse(
+        staged_bytes=98_000_000,
+        final_bytes=15_000_000,
+        free_bytes=70_000_000_000,
+        feature_bytes=1_500_000_000,
+    ),
     warnings=(LayoutWarning("a.tif: is odd", "mend it"),),
     seconds=4000.0,
 )
@@ -60,9 +66,10 @@ def test_a_table_for_people(capsys: pytest.CaptureFixture[str]) -> None:
         "    network  1,180 MB",
         "  while the map is finished",
         "    encoding  97 MB",
-        "disk: 113 MB of 70,000 MB free",
-        "  staged blocks          98 MB",
-        "  finished files, about  15 MB",
+        "disk: 1,598 MB of 70,000 MB free",
+        "  staged blocks                 98 MB",
+        "  features, given up before  1,500 MB",
+        "  finished files, about         15 MB",
         "Warning: a.tif: is odd",
         "Hint: mend it",
     ]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rsseg.models.context import AnyContext, Context
-from rsseg.models.network import Network, pad_to_multiple, reduce_valid
+from rsseg.models.network import Network, reduce_valid
 from rsseg.models.registry import NETWORKS, NetworkEntry, Size
 from rsseg.preprocess import Scaling
 from rsseg.weights import Weights, init_weights, load_card, load_weights, save_weights
@@ -54,10 +54,10 @@ class TwoPasses(Network):
             x = self._step(x, _sums(x) if contexts is None else contexts[step])
         return (x,)
 
-    def summarise(
-        self, x: Tensor, valid: Tensor | None = None, known: Sequence[AnyContext] = ()
+    def summarise_features(
+        self, features: Sequence[Tensor], valid: Tensor | None = None, known: Sequence[AnyContext] = ()
     ) -> tuple[AnyContext, ...]:
-        (y,) = self.encode(pad_to_multiple(x, self.padding))
+        (y,) = features
         for context in known:
             y = self._step(y, context)
         return (_sums(y, reduce_valid(valid, stride=4, padding=4)),)

@@ -10,7 +10,7 @@ import pytest
 
 from rsseg.models.cost import count_memory
 from rsseg.prediction import estimate
-from rsseg.prediction.context_pass import PASS_COST
+from rsseg.prediction.context_pass import ENCODER_COST, PASS_COST
 from rsseg.prediction.engine import Predictor
 from rsseg.prediction.estimate import tensor_bytes, with_seconds
 from rsseg.prediction.forward import Forward
@@ -32,10 +32,12 @@ class Clock:
         self.now += 10.0
 
 
+@pytest.mark.parametrize(("room", "spared"), [(0, 0.0), (None, 2 * ENCODER_COST)])
 def test_the_estimate_grows_with_tiles_pixels_and_passes(
-    attentive: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    attentive: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int | None, spared: float
 ) -> None:
-    predictor = Predictor(attentive, PredictOptions(context="raster", tile=1024, device="cpu"))
+    options = PredictOptions(context="raster", tile=1024, device="cpu", feature_cache=room)
+    predictor = Predictor(attentive, options)
     plan = predictor.plan(
         write_sparse_raster(tmp_path / "a.tif", width=3000, height=2000), tmp_path / "map.tif"
     )
@@ -46,7 +48,7 @@ def test_the_estimate_grows_with_tiles_pixels_and_passes(
 
     tiles, side = len(plan.tiles), plan.sizes.tile
     assert clock.shapes == [(1, 3, 512, 512)] * 2
-    assert timed.seconds == pytest.approx(tiles * 10.0 * (side / 512) ** 2 * (1 + 2 * PASS_COST))
+    assert timed.seconds == pytest.approx(tiles * 10.0 * (side / 512) ** 2 * (1 + 2 * PASS_COST - spared))
 
 
 def test_tensors_that_are_counted_without_data_are_those_of_a_run(attentive: Weights) -> None:
