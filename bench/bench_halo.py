@@ -17,8 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-import rasterio.windows
-from measure import scene
+from measure import cut_part, scene
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 
@@ -67,21 +66,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--halos", default="0,32,64,96,128,192,256,288")
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/halo.png"))
     return parser.parse_args()
-
-
-def cut_part(image: Path, part: Path, *, side: int) -> Path:
-    """The middle of an image, at most `side` pixels wide and high."""
-    with rasterio.open(image) as source:
-        width, height = min(side, source.width), min(side, source.height)
-        window = rasterio.windows.Window(
-            (source.width - width) // 2, (source.height - height) // 2, width, height
-        )
-        pixels = source.read(window=window)
-        profile = {"count": len(pixels), "dtype": pixels.dtype, "width": width, "height": height}
-        place = {"crs": source.crs, "transform": source.window_transform(window), "nodata": source.nodata}
-    with rasterio.open(part, "w", driver="GTiff", **profile, **place) as target:
-        target.write(pixels)
-    return part
 
 
 def predicted(part: Path, weights: Weights, line: Line, *, tile: int, halo: int) -> NDArray[np.uint8]:

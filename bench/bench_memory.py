@@ -1,9 +1,11 @@
 """Peak memory of `rsseg predict` beside what its dry run says, against the raster's size; with the one-layer network.
 
-    python bench/bench_memory.py [WIDTHxHEIGHT ...] [--weights W] [--options "--tile 1024 ..."] [--sparse SIDE]
+    python bench/bench_memory.py [WIDTHxHEIGHT ...] [--weights W] [--options "--tile 1024 ..." ...] [--strips]
+                                 [--sparse SIDE]
 
-Every raster is predicted as it comes and with `--max-memory 1GB`. `--sparse 100000` adds a raster of so many pixels of
-which one block in 400 was ever written. The default takes a few minutes.
+Every raster is predicted as it comes and with `--max-memory 1GB` or, with `--options`, once with each of them; `{}` in
+them is a folder for further files. With `--strips` rasters lie in strips of 16 rows instead of blocks. `--sparse
+100000` adds a raster of so many pixels of which one block in 400 was ever written. The default takes a few minutes.
 """
 
 from __future__ import annotations
@@ -33,14 +35,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         weights = args.weights or linear_weights(folder)
-        rasters = [write_raster(folder / f"{size}.tif", *map(int, size.split("x"))) for size in args.sizes]
+        rasters = [
+            write_raster(folder / f"{size}.tif", *map(int, size.split("x")), strips=args.strips)
+            for size in args.sizes
+        ]
         if args.sparse:
             rasters.append(write_raster(folder / "sparse.tif", args.sparse, args.sparse, every=20))
-        print(f"{'raster':>16} {'bound':>7} {'seconds':>8} {'Mpx/s':>7} {'planned MB':>11} {'peak MB':>8}")
+        print(f"{'raster':>16} {'seconds':>8} {'Mpx/s':>7} {'planned MB':>11} {'peak MB':>8}  options")
         for raster in rasters:
-            for bound in ("", "1GB"):
-                options = [*shlex.split(args.options), *(["--max-memory", bound] if bound else [])]
-                row(raster, weights, options, bound or "default")
+            for options in args.options or ["", "--max-memory 1GB"]:
+                row(raster, weights, options)
 
 
 def arguments() -> argparse.Namespace:
@@ -49,14 +53,16 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("sizes", nargs="*", default=["6144x6144", "50000x2000"])
     parser.add_argument("--weights")
-    parser.add_argument("--options", default="")
+    parser.add_argument("--options", nargs="*")
+    parser.add_argument("--strips", action="store_true")
     parser.add_argument("--sparse", type=int)
     return parser.parse_args()
 
 
-def row(raster: Path, weights: str | Path, options: list[str], bound: str) -> None:
+def row(raster: Path, weights: str | Path, options: str) -> None:
     output = raster.with_name("map.tif")
-    command = [*RSSEG, "predict", raster, "-o", output, "--weights", weights, "--no-resume", *options]
+    command = [*RSSEG, "predict", raster, "-o", output, "--weights", weights, "--no-resume"]
+    command += shlex.split(options.replace("{}", str(raster.parent)))
     told = subprocess.run(
         [*map(str, command), "--overwrite", "--dry-run", "--json"], check=True, capture_output=True
     )
@@ -70,15 +76,17 @@ def row(raster: Path, weights: str | Path, options: list[str], bound: str) -> No
         )
     mark = "" if peak <= planned else "  more than planned"
     print(
-        f"{size:>16} {bound:>7} {cost.seconds:8.1f} {rate:7.1f} {planned / MB:11.0f} {peak / MB:8.0f}{mark}",
+        f"{size:>16} {cost.seconds:8.1f} {rate:7.1f} {planned / MB:11.0f} {peak / MB:8.0f}  {options}{mark}",
         flush=True,
     )
 
 
-def write_raster(path: Path, width: int, height: int, *, every: int = 1) -> Path:
+def write_raster(path: Path, width: int, height: int, *, every: int = 1, strips: bool = False) -> Path:
     """An RGB raster in blocks; with `every` only each so-manieth block of each so-manieth row of blocks is written."""
     profile = {"width": width, "height": height, "count": 3, "dtype": "uint8", "interleave": "pixel"}
     blocks = {"tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK, "compress": "deflate", "zlevel": 1}
+    if strips:
+        blocks |= {"tiled": False, "blockxsize": width, "blockysize": 16}
     holes = {"sparse_ok": True, "nodata": 0} if every > 1 else {}
     patterns = [pattern(seed) for seed in range(4)]
     with rasterio.open(path, "w", driver="GTiff", bigtiff="yes", **profile, **blocks, **holes) as dataset:

@@ -1,10 +1,14 @@
 """Megapixels per second of `rsseg predict` and of a naive loop over the same raster, taken in turn in one run.
 
     python bench/bench_throughput.py [IMAGE] [--size 2048] [--weights linear,buildings] [--tile N --halo N] [--rounds 3]
-                                     [--options "--context raster ..."]
+                                     [--naive-tile N] [--options "--context raster ..."] [--agreement SIDE]
 
 Without IMAGE: a synthetic town. Both see tiles of the same side with the same halo, those of the weights' card unless
-told otherwise; the naive loop is in float32. Whole commands are timed, so both pay for their start.
+told otherwise (with `--context raster` rsseg chooses larger ones unless told); the naive loop is in float32. Whole
+commands are timed, so both pay for their start.
+
+With `--agreement`, both maps of the middle SIDE x SIDE px are compared with the network run once on all of them, in
+float32: the share of pixels that differ.
 """
 
 from __future__ import annotations
@@ -14,10 +18,11 @@ import shlex
 import statistics
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import rasterio
-from measure import RSSEG, Cost, linear_weights, run, scene
+from measure import RSSEG, Cost, cut_part, linear_weights, run, scene
 
 import rsseg
 
@@ -39,22 +44,26 @@ def main() -> None:
             weights = linear_weights(folder) if label == "linear" else label
             card = rsseg.load_card(weights)
             tile, halo = args.tile or card.tile, card.halo if args.halo is None else args.halo
-            sizes = ["--tile", str(tile), "--halo", str(halo)]
+            naive_sizes = ["--tile", str(args.naive_tile or tile), "--halo", str(halo)]
+            sizes = [*(["--tile", str(tile)] if args.tile else []), "--halo", str(halo)]
+            naive = partial(naive_loop, weights=weights, sizes=naive_sizes)
+            predict = partial(rsseg_predict, weights=weights, options=[*sizes, *shlex.split(args.options)])
             theirs: list[Cost] = []
             ours: list[Cost] = []
             for _ in range(args.rounds):
-                theirs.append(run([sys.executable, NAIVE, image, folder / "naive.tif", weights, *sizes]))
-                ours.append(
-                    run(
-                        [
-                            *(*RSSEG, "predict", image, "-o", folder / "map.tif", "--weights", weights),
-                            *(*sizes, "--overwrite", "--no-resume", *shlex.split(args.options)),
-                        ]
-                    )
-                )
+                theirs.append(naive(image, folder / "naive.tif"))
+                ours.append(predict(image, folder / "map.tif"))
             ratio = statistics.median(a.seconds / b.seconds for a, b in zip(theirs, ours, strict=True))
-            print(row(label, f"{tile}/{halo}", "naive", theirs, megapixels))
+            print(row(label, f"{args.naive_tile or tile}/{halo}", "naive", theirs, megapixels))
             print(f"{row(label, f'{tile}/{halo}', 'rsseg', ours, megapixels)} {ratio:6.2f}", flush=True)
+            if args.agreement:
+                part = cut_part(image, folder / "part.tif", side=args.agreement)
+                run_whole(part, folder / "whole.tif", weights)
+                naive(part, folder / "naive.tif")
+                predict(part, folder / "map.tif")
+                for who in ("naive", "map"):
+                    share = differing(folder / f"{who}.tif", folder / "whole.tif")
+                    print(f"{who}: {share:.3%} of the pixels are not those of the whole", flush=True)
 
 
 def arguments() -> argparse.Namespace:
@@ -66,9 +75,34 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--weights", default="linear,buildings")
     parser.add_argument("--tile", type=int)
     parser.add_argument("--halo", type=int)
+    parser.add_argument("--naive-tile", type=int)
+    parser.add_argument("--agreement", type=int, metavar="SIDE")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--options", default="")
     return parser.parse_args()
+
+
+def naive_loop(image: Path, output: Path, *, weights: str | Path, sizes: list[str]) -> Cost:
+    return run([sys.executable, NAIVE, image, output, weights, *sizes])
+
+
+def rsseg_predict(image: Path, output: Path, *, weights: str | Path, options: list[str]) -> Cost:
+    command = [*RSSEG, "predict", image, "-o", output, "--weights", weights, "--overwrite", "--no-resume"]
+    return run([*command, *options])
+
+
+def run_whole(image: Path, output: Path, weights: str | Path) -> None:
+    """One tile that covers the image; its context is that of the image, without what pads it."""
+    with rasterio.open(image) as dataset:
+        side = -(-max(dataset.width, dataset.height) // 32) * 32
+    whole = ["--tile", str(side), "--halo", "0", "--context", "raster", "--max-memory", "1TB"]
+    rsseg_predict(image, output, weights=weights, options=[*whole, "--precision", "fp32"])
+
+
+def differing(one: Path, other: Path) -> float:
+    with rasterio.open(one) as a, rasterio.open(other) as b:
+        left, right = a.read(1), b.read(1)
+    return float((left != right)[right != 255].mean())
 
 
 def row(label: str, sizes: str, who: str, costs: list[Cost], megapixels: float) -> str:

@@ -1,4 +1,4 @@
-"""Times whole commands and takes their peak memory from the operating system."""
+"""What benchmarks share: whole commands, with time and peak memory as the operating system tells them, and scenes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import rasterio
+import rasterio.windows
 
 RSSEG = (sys.executable, "-m", "rsseg")
 
@@ -42,6 +45,21 @@ def scene(folder: Path, *, size: int) -> Path:
     """A synthetic orthophoto of `size` x `size` pixels."""
     run([*RSSEG, "synth", folder / f"town{size}", "--size", str(size), "--overwrite"])
     return folder / f"town{size}" / "image.tif"
+
+
+def cut_part(image: Path, part: Path, *, side: int) -> Path:
+    """The middle of an image, at most `side` pixels wide and high."""
+    with rasterio.open(image) as source:
+        width, height = min(side, source.width), min(side, source.height)
+        window = rasterio.windows.Window(
+            (source.width - width) // 2, (source.height - height) // 2, width, height
+        )
+        pixels = source.read(window=window)
+        profile = {"count": len(pixels), "dtype": pixels.dtype, "width": width, "height": height}
+        place = {"crs": source.crs, "transform": source.window_transform(window), "nodata": source.nodata}
+    with rasterio.open(part, "w", driver="GTiff", **profile, **place) as target:
+        target.write(pixels)
+    return part
 
 
 def linear_weights(folder: Path) -> Path:
