@@ -22,6 +22,7 @@ of Environment 148:42-57, equations 1 to 13.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,7 +30,7 @@ from numpy.typing import NDArray
 
 from rsseg.errors import LabelError
 from rsseg.evaluation.block_counts import BlockCounts
-from rsseg.evaluation.bootstrap import resampled
+from rsseg.evaluation.bootstrap import Interval, Values, score_intervals
 
 Floats = NDArray[np.float64]
 
@@ -116,15 +117,22 @@ def with_block_errors(
         LabelError: the map has no area.
         OptionError: there are fewer than two replicates.
     """
-    blocks = counts.matrices()
-    drawn = [_estimated(one, mapped) for one in resampled(blocks, replicates=replicates, seed=seed)]
-    enough = len(blocks) > 1
+
+    def values(sample: NDArray[np.int64]) -> Values:
+        found = _estimated(sample, mapped)
+        of_classes = {"area": found.area, "users": found.users, "producers": found.producers}
+        return Values(
+            summary={"overall": found.overall},
+            classes={name: dict(enumerate(of.tolist())) for name, of in of_classes.items()},
+        )
+
+    found = score_intervals(counts, values, replicates=replicates, seed=seed)
     return replace(
-        _estimated(blocks.sum(axis=0), mapped),
-        area_se=_spread(np.stack([one.area for one in drawn]), enough=enough),
-        users_se=_spread(np.stack([one.users for one in drawn]), enough=enough),
-        producers_se=_spread(np.stack([one.producers for one in drawn]), enough=enough),
-        overall_se=float(_spread(np.array([[one.overall] for one in drawn]), enough=enough)[0]),
+        _estimated(counts.total(), mapped),
+        area_se=_errors(found.classes["area"]),
+        users_se=_errors(found.classes["users"]),
+        producers_se=_errors(found.classes["producers"]),
+        overall_se=found.summary["overall"].se,
     )
 
 
@@ -167,7 +175,6 @@ def _divided(above: Floats, below: NDArray[np.number]) -> Floats:
     return ratio
 
 
-def _spread(values: Floats, *, enough: bool) -> Floats:
-    """The standard deviations of columns (R, n), over what is not NaN in each."""
-    columns = [column[~np.isnan(column)] for column in values.T]
-    return np.array([column.std(ddof=1) if enough and column.size > 1 else np.nan for column in columns])
+def _errors(intervals: Mapping[int, Interval]) -> Floats:
+    """The standard errors (K,) of all classes."""
+    return np.array([interval.se for interval in intervals.values()])

@@ -1,22 +1,25 @@
-"""Confusion matrices of square blocks of ground, counted window by window: what the bootstrap draws from.
+"""Counts of square blocks of ground, which add up over windows and images: what the bootstrap draws from.
 
-Block k of a class map begins at k times its side, counted from the raster's corner, so the windows do not matter. Nor
-do the label files: chips that lie in one block of a map are counted in one block.
+Whatever is counted is an array of whole numbers of some shape, such as a confusion matrix (K, K); a block keeps the
+cells of it that are not 0. All blocks in which a pixel is compared are there, those with nothing in any cell, too:
+ground without an object is drawn like any other, so every measure draws the same blocks.
 
 **Memory is bounded**, as follows:
 
-* Matrices are kept sparse, 10 bytes to a cell that occurs, and a block has no more of these than pixels. So a window
-  takes at most 10 bytes a pixel (42 MB for one of 4 Mpx, where map and labels are noise; a few MB are usual), whatever
-  the side and the number of classes K. Two windows to a thread may wait to be added.
-* Above `most_blocks(K)` blocks with labels the sides of all are doubled, until there are no more of them or each image
-  is one. Their matrices then have at most 2^25 cells, or K^2 to an image: 256 MiB where `BlockCounts.matrices` gives
-  them in full, no more than 10 / 8 of that before.
+* A cell takes 10 bytes, and a block has no more of them than there are, or than pixels count in it: each once in a
+  matrix, up to seven times at boundaries. So a window takes at most 10 bytes for each of these (42 MB for a matrix and
+  4 Mpx, where map and labels are noise; a few MB are usual), whatever the side and the shape. Two windows to a thread
+  may wait to be added.
+* Above `most_blocks(cells)` blocks the sides of all are doubled, until there are no more of them or each image is one.
+  Their arrays then have at most 2^25 cells, or one array to an image: 256 MiB where `BlockCounts.arrays` gives them in
+  full, no more than 10 / 8 of that before.
 
-Which side that ends in depends on which blocks have labels alone, not on the windows, their order, or the threads.
+Which side that ends in depends on which blocks are compared alone, not on the windows, their order, or the threads.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -25,23 +28,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg.classes import IGNORE_INDEX, NODATA_CLASS
-from rsseg.evaluation.confusion import count_pixels
-from rsseg.evaluation.counters import Seen
-from rsseg.tiling import Window
-
-Matrix = NDArray[np.int64]
-Ids = NDArray[np.uint8]
+Counts = NDArray[np.int64]
 
 _MOST_BLOCKS = 4096
 _MOST_BYTES = 2**28
-_AT_A_TIME = 2**19
-"""Pixels that are counted in one go, which takes some 40 bytes for each."""
 
 
-def most_blocks(classes: int) -> int:
-    """How many blocks are kept: 4096, or fewer where matrices of 8 K^2 bytes would take more than 256 MiB."""
-    return max(min(_MOST_BLOCKS, _MOST_BYTES // (8 * classes**2)), 1)
+def most_blocks(cells: int) -> int:
+    """How many blocks are kept: 4096, or fewer where arrays of so many cells would take more than 256 MiB."""
+    return max(min(_MOST_BLOCKS, _MOST_BYTES // (8 * cells)), 1)
 
 
 class Place(NamedTuple):
@@ -52,44 +47,54 @@ class Place(NamedTuple):
     col: int
 
 
-class SparseMatrix(NamedTuple):
-    """The cells of a confusion matrix (K, K) that are not 0.
+class SparseCounts(NamedTuple):
+    """The cells of an array of counts that are not 0.
 
-    `cells` (n,) are their numbers, label * K + prediction, rising; `pixels` (n,) what is counted in each.
+    `cells` (n,) are their numbers in the flattened array, rising; `counts` (n,) what is counted in each.
     """
 
     cells: NDArray[np.uint16]
-    pixels: NDArray[np.int64]
+    counts: Counts
 
     @classmethod
-    def of(cls, matrix: Matrix) -> SparseMatrix:
-        """Keep what is not 0 of a matrix (K, K), K at most 255."""
-        cells = np.flatnonzero(matrix)
-        return cls(cells.astype(np.uint16), matrix.ravel()[cells])
+    def of(cls, counts: Counts) -> SparseCounts:
+        """Keep what is not 0 of an array of at most 65536 cells."""
+        cells = np.flatnonzero(counts)
+        return cls(cells.astype(np.uint16), counts.ravel()[cells])
+
+    @classmethod
+    def none(cls) -> SparseCounts:
+        """Nothing in any cell."""
+        return cls(np.zeros(0, dtype=np.uint16), np.zeros(0, dtype=np.int64))
 
 
 @dataclass(frozen=True, eq=False)
 class BlockCounts:
-    """Confusion matrices of blocks with labels; counts of windows and images add up with `+`, in any order.
+    """Counts (`shape`) of blocks that are compared; those of windows and images add up with `+`, in any order.
 
     The sides of all blocks were doubled `doublings` times.
     """
 
-    classes: int
+    shape: tuple[int, ...]
     doublings: int = 0
-    blocks: Mapping[Place, SparseMatrix] = field(default_factory=dict)
+    blocks: Mapping[Place, SparseCounts] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...], parts: Iterable[tuple[Place, SparseCounts]]) -> BlockCounts:
+        """Add up parts of blocks whose sides were never doubled."""
+        return cls(shape, blocks=_summed(parts)).bounded()
 
     def __add__(self, other: BlockCounts) -> BlockCounts:
         doublings = max(self.doublings, other.doublings)
         parts = [counts.doubled(doublings).blocks.items() for counts in (self, other)]
         return BlockCounts(
-            self.classes, doublings, _summed(part for items in parts for part in items)
+            self.shape, doublings, _summed(part for items in parts for part in items)
         ).bounded()
 
     def bounded(self) -> BlockCounts:
         """The same with sides doubled until there are few enough blocks."""
         counts = self
-        while len(counts.blocks) > max(most_blocks(self.classes), counts._images()):
+        while len(counts.blocks) > max(most_blocks(math.prod(self.shape)), counts._images()):
             counts = counts.doubled(counts.doublings + 1)
         return counts
 
@@ -109,109 +114,62 @@ class BlockCounts:
         if not shift:
             return self
         wider = (
-            (Place(image, row >> shift, col >> shift), matrix)
-            for (image, row, col), matrix in self.blocks.items()
+            (Place(image, row >> shift, col >> shift), counts)
+            for (image, row, col), counts in self.blocks.items()
         )
-        return BlockCounts(self.classes, doublings, _summed(wider))
+        return BlockCounts(self.shape, doublings, _summed(wider))
 
-    def matrices(self, places: Sequence[Place] | None = None) -> Matrix:
-        """Matrices (N, K, K) in a fixed order, or those of some places, zeros where nothing was counted."""
+    def arrays(self, places: Sequence[Place] | None = None) -> Counts:
+        """Arrays (N, *shape) in a fixed order, or those of some places, zeros where nothing was counted."""
         places = sorted(self.blocks) if places is None else places
-        found = np.zeros((len(places), self.classes**2), dtype=np.int64)
+        found = np.zeros((len(places), math.prod(self.shape)), dtype=np.int64)
         for row, place in zip(found, places, strict=True):
             if place in self.blocks:
-                row[self.blocks[place].cells] = self.blocks[place].pixels
-        return found.reshape(-1, self.classes, self.classes)
+                row[self.blocks[place].cells] = self.blocks[place].counts
+        return found.reshape(-1, *self.shape)
+
+    def total(self) -> Counts:
+        """The sum (`shape`) over all blocks: what was counted in all."""
+        found = np.zeros(math.prod(self.shape), dtype=np.int64)
+        for counts in self.blocks.values():
+            found[counts.cells] += counts.counts
+        return found.reshape(self.shape)
 
     def _images(self) -> int:
         return len({place.image for place in self.blocks})
 
 
-@dataclass(frozen=True, kw_only=True)
-class BlockCounter:
-    """Counts which class was predicted for which label, block by block.
+def cut_into_blocks(keys: Counts, counts: Counts, cells: int) -> Iterator[tuple[int, SparseCounts]]:
+    """Blocks by number, with what is counted in each.
 
     Args:
-        classes: how many there are, K.
-        side: of a block, in pixels of this raster: so many metres are another number in each.
-        image: the number of the class map. Pairs of one map have the same, as they may share a block.
-        margin: none is needed.
+        keys: number of the block * `cells` + cell (n,), rising, each once.
+        counts: what is counted in each (n,), not 0.
+        cells: how many there are in an array.
     """
-
-    classes: int
-    side: int
-    image: int = 0
-    margin: int = 0
-
-    def empty(self) -> BlockCounts:
-        """See `Counter`."""
-        return BlockCounts(self.classes)
-
-    def count(self, seen: Seen) -> BlockCounts:
-        """See `Counter`."""
-        parts = (part for strip in _strips(seen, self.side) for part in self._count_strip(*strip))
-        return BlockCounts(self.classes, blocks=_summed(parts)).bounded()
-
-    def _count_strip(
-        self, strip: Window, label: Ids, prediction: Ids
-    ) -> Iterator[tuple[Place, SparseMatrix]]:
-        """The blocks that lie side by side in a strip, all counted in one go."""
-        k, first = self.classes, strip.col_off // self.side
-        used = (label != IGNORE_INDEX) & (prediction != NODATA_CLASS)
-        labels, predictions = label[used], prediction[used]
-        if max(labels.max(initial=0), predictions.max(initial=0)) >= k:
-            count_pixels(label, prediction, k)  # says which
-        of_columns = np.asarray(strip.cols) // self.side - first
-        keys = np.broadcast_to(of_columns, label.shape)[used]
-        keys *= k
-        keys += labels
-        keys *= k
-        keys += predictions
-        found, pixels = _occurring(keys, most=(int(of_columns[-1]) + 1) * k * k)
-        blocks = found // (k * k)
-        cells = (found - blocks * (k * k)).astype(np.uint16)
-        edges = np.flatnonzero(np.diff(blocks, prepend=-1, append=-1))
-        for start, stop in pairwise(edges):
-            place = Place(self.image, strip.row_off // self.side, first + int(blocks[start]))
-            yield place, SparseMatrix(cells[start:stop].copy(), pixels[start:stop].copy())
+    blocks = keys // cells
+    of_blocks = (keys - blocks * cells).astype(np.uint16)
+    edges = np.flatnonzero(np.diff(blocks, prepend=-1, append=-1))
+    for start, stop in pairwise(edges):
+        # Copies, or each of them would keep all of them.
+        yield int(blocks[start]), SparseCounts(of_blocks[start:stop].copy(), counts[start:stop].copy())
 
 
-def _strips(seen: Seen, side: int) -> Iterator[tuple[Window, Ids, Ids]]:
-    """Parts of the rows of blocks of `keep`, with labels and prediction: few pixels at a time, in whole rows."""
-    keep, (label, prediction) = seen.keep, seen.kept()
-    height = max(1, _AT_A_TIME // keep.width)
-    top = keep.rows.start
-    while top < keep.rows.stop:
-        stop = min(top // side * side + side, top + height, keep.rows.stop)
-        strip = Window(keep.col_off, top, keep.width, stop - top)
-        part = strip.slices(keep)
-        yield strip, label[part], prediction[part]
-        top = stop
-
-
-def _occurring(keys: NDArray[np.int64], *, most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Which of the numbers below `most` occur, rising, and how often each does; takes no more memory than `keys`."""
-    if most > keys.size:
-        return np.unique(keys, return_counts=True)
-    counts = np.bincount(keys, minlength=most)
-    found = np.flatnonzero(counts)
-    return found, counts[found]
-
-
-def _summed(parts: Iterable[tuple[Place, SparseMatrix]]) -> dict[Place, SparseMatrix]:
+def _summed(parts: Iterable[tuple[Place, SparseCounts]]) -> dict[Place, SparseCounts]:
     """The sums of all parts that have a place in common."""
-    together: dict[Place, list[SparseMatrix]] = {}
-    for place, matrix in parts:
-        together.setdefault(place, []).append(matrix)
-    return {place: _sum(matrices) for place, matrices in together.items()}
+    together: dict[Place, list[SparseCounts]] = {}
+    for place, counts in parts:
+        together.setdefault(place, []).append(counts)
+    return {place: counts[0] if len(counts) == 1 else _sum(counts) for place, counts in together.items()}
 
 
-def _sum(matrices: list[SparseMatrix]) -> SparseMatrix:
-    if len(matrices) == 1:
-        return matrices[0]
-    cells = np.concatenate([matrix.cells for matrix in matrices])
-    pixels = np.concatenate([matrix.pixels for matrix in matrices])
+def _sum(parts: list[SparseCounts]) -> SparseCounts:
+    filled = [part for part in parts if part.cells.size]
+    if len(filled) < 2:
+        return (filled or parts)[0]
+    cells = np.concatenate([part.cells for part in filled])
+    counts = np.concatenate([part.counts for part in filled])
     order = np.argsort(cells, kind="stable")  # a radix sort of so short numbers
-    cells, pixels = cells[order], pixels[order]
+    cells, counts = cells[order], counts[order]
     starts = np.flatnonzero(np.concatenate([[True], cells[1:] != cells[:-1]]))
-    return SparseMatrix(cells[starts], np.add.reduceat(pixels, starts))
+    return SparseCounts(cells[starts], np.add.reduceat(counts, starts))

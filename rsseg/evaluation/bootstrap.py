@@ -1,9 +1,10 @@
 """How far scores can be trusted: confidence intervals by the spatial block bootstrap.
 
 Neighbouring pixels are right or wrong together: a million of them are not a million observations, and a standard error
-that takes them for that is far too small. So the ground is cut into square blocks, of which a confusion matrix is kept
-each. A replicate draws as many blocks as there are, with replacement, adds up their matrices and takes the scores; the
-interval is between percentiles of the scores of all replicates.
+that takes them for that is far too small. So the ground is cut into square blocks, of each of which counts are kept: a
+confusion matrix, pixels at boundaries, objects found and missed, right pixels by confidence. A replicate draws as many
+blocks as there are, with replacement, adds up their counts and takes the scores; the interval is between percentiles of
+the scores of all replicates. So it serves every score that is a function of counts that add up.
 
 Blocks have to be wider than errors hang together (a field, a building with its shadow): then they are nearly
 independent. And there have to be enough of them: below some 30 the percentile interval is too narrow. What is said
@@ -18,16 +19,19 @@ Lahiri 2003, Resampling Methods for Dependent Data, chapter 12; percentiles: Efr
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg.evaluation.block_counts import BlockCounts, Matrix
+from rsseg.evaluation.block_counts import BlockCounts, Counts
 from rsseg.evaluation.scores import CLASS_SCORES, SUMMARY_SCORES, scores_of
 from rsseg.ranges import check_range
+
+LEVEL = 0.95
+"""What share of intervals shall hold the truth, unless asked otherwise."""
 
 FEW_BLOCKS = 30
 """With fewer blocks an interval is too narrow."""
@@ -53,28 +57,50 @@ class Interval:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreIntervals:
-    """Intervals of every score of `scores.py`, by name; those of classes in the order of the ids.
+class Values:
+    """Scores by name, NaN where undefined: those that are one number, and those of classes, by id."""
 
-    `blocks` is how many there were, their sides doubled `doublings` times; `level` is what share of such intervals
-    hold the truth.
+    summary: Mapping[str, float] = field(default_factory=dict)
+    classes: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+
+
+ScoreFunction = Callable[[Counts], Values]
+"""Takes the scores of counts that were added up; whatever the counts, the names and ids are the same."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreIntervals:
+    """Intervals of scores, by name; those of classes by id.
+
+    `values` are the scores themselves; `blocks` is how many there were, their sides doubled `doublings` times; `level`
+    is what share of such intervals hold the truth.
     """
 
+    values: Values
     summary: Mapping[str, Interval]
-    classes: Mapping[str, tuple[Interval, ...]]
+    classes: Mapping[str, Mapping[int, Interval]]
     blocks: int
     doublings: int
     level: float
     replicates: int
 
 
+def matrix_values(matrix: Counts, mean_over: Sequence[int] | None = None) -> Values:
+    """Every score of `scores.py` of a confusion matrix (K, K); means are over all classes by default."""
+    scores: Any = scores_of(matrix, mean_over=mean_over)
+    return Values(
+        summary={name: getattr(scores, name) for name in SUMMARY_SCORES},
+        classes={name: dict(enumerate(getattr(scores, name))) for name in CLASS_SCORES},
+    )
+
+
 def score_intervals(
     counts: BlockCounts,
+    scores: ScoreFunction,
     *,
     replicates: int = 1000,
-    level: float = 0.95,
+    level: float = LEVEL,
     seed: int = 0,
-    mean_over: Sequence[int] | None = None,
 ) -> ScoreIntervals:
     """Say between what every score lies.
 
@@ -82,27 +108,27 @@ def score_intervals(
 
     Args:
         counts: the blocks, summed over everything.
+        scores: takes the scores of counts that were added up.
         replicates: how many times blocks are drawn.
         level: what share of intervals shall hold the truth.
         seed: of the random numbers; the same seed gives the same intervals.
-        mean_over: ids of the classes whose scores are averaged; all of them by default.
 
     Raises:
         OptionError: there are fewer than two replicates, or the level is none.
     """
-    drawn = resampled(counts.matrices(), replicates=replicates, seed=seed)
-    values = np.stack([_values(matrix, mean_over) for matrix in drawn])
-    return _named(values, counts, blocks=len(counts.blocks), level=level)
+    drawn = resampled(counts.arrays(), replicates=replicates, seed=seed)
+    found = np.array([_listed(scores(sums)) for sums in drawn])
+    return _named(found, scores(counts.total()), counts=counts, blocks=len(counts.blocks), level=level)
 
 
 def difference_intervals(
     a: BlockCounts,
     b: BlockCounts,
+    scores: ScoreFunction,
     *,
     replicates: int = 1000,
-    level: float = 0.95,
+    level: float = LEVEL,
     seed: int = 0,
-    mean_over: Sequence[int] | None = None,
 ) -> ScoreIntervals:
     """Say between what the scores of map A less those of map B lie, both on the same labels.
 
@@ -113,14 +139,13 @@ def difference_intervals(
     a, b = a.doubled(doublings), b.doubled(doublings)
     places = sorted({*a.blocks, *b.blocks})
     # The same seed draws the same blocks.
-    drawn = [resampled(counts.matrices(places), replicates=replicates, seed=seed) for counts in (a, b)]
-    values = np.stack(
-        [_values(one, mean_over) - _values(other, mean_over) for one, other in zip(*drawn, strict=True)]
-    )
-    return _named(values, a, blocks=len(places), level=level)
+    drawn = [resampled(counts.arrays(places), replicates=replicates, seed=seed) for counts in (a, b)]
+    found = np.array([_listed(_gaps(scores(x), scores(y))) for x, y in zip(*drawn, strict=True)])
+    values = _gaps(scores(a.total()), scores(b.total()))
+    return _named(found, values, counts=a, blocks=len(places), level=level)
 
 
-def resampled(blocks: Matrix, *, replicates: int, seed: int) -> Iterator[Matrix]:
+def resampled(blocks: Counts, *, replicates: int, seed: int) -> Iterator[Counts]:
     """Sums over as many blocks as there are, drawn with replacement, once for each replicate.
 
     Args:
@@ -163,23 +188,32 @@ def interval_of(values: NDArray[np.float64], *, blocks: int, level: float) -> In
     return Interval(low=float(low), high=float(high), se=float(defined.std(ddof=1)))
 
 
-def _values(matrix: Matrix, mean_over: Sequence[int] | None) -> NDArray[np.float64]:
-    """All scores of a matrix, one behind the other."""
-    scores: Any = scores_of(matrix, mean_over=mean_over)
-    summary = [getattr(scores, name) for name in SUMMARY_SCORES]
-    return np.concatenate([summary, *(getattr(scores, name) for name in CLASS_SCORES)])
+def _gaps(a: Values, b: Values) -> Values:
+    """The scores of one map less those of another."""
+    return Values(
+        summary={name: value - b.summary[name] for name, value in a.summary.items()},
+        classes={
+            name: {k: value - b.classes[name][k] for k, value in of.items()} for name, of in a.classes.items()
+        },
+    )
 
 
-def _named(values: NDArray[np.float64], counts: BlockCounts, *, blocks: int, level: float) -> ScoreIntervals:
+def _listed(values: Values) -> list[float]:
+    """All scores one behind the other."""
+    return [*values.summary.values(), *(value for of in values.classes.values() for value in of.values())]
+
+
+def _named(
+    found: NDArray[np.float64], values: Values, *, counts: BlockCounts, blocks: int, level: float
+) -> ScoreIntervals:
     """The intervals of scores (R, all of them) under the names of the scores."""
-    intervals = [interval_of(column, blocks=blocks, level=level) for column in values.T]
-    of_classes = intervals[len(SUMMARY_SCORES) :]
-    k = counts.classes
+    intervals = iter([interval_of(column, blocks=blocks, level=level) for column in found.T])
     return ScoreIntervals(
-        summary=dict(zip(SUMMARY_SCORES, intervals, strict=False)),
-        classes={name: tuple(of_classes[i * k : (i + 1) * k]) for i, name in enumerate(CLASS_SCORES)},
+        values=values,
+        summary={name: next(intervals) for name in values.summary},
+        classes={name: {k: next(intervals) for k in of} for name, of in values.classes.items()},
         blocks=blocks,
         doublings=counts.doublings,
         level=level,
-        replicates=len(values),
+        replicates=len(found),
     )

@@ -25,21 +25,25 @@ Csurka et al. average over images.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rsseg.classes import IGNORE_INDEX, NODATA_CLASS
 from rsseg.errors import OptionError
+from rsseg.evaluation.block_counter import Strip
 from rsseg.evaluation.confusion import pair_table
 from rsseg.evaluation.counters import Seen
-from rsseg.tiling import Window
 
 Ids = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Counts = NDArray[np.int64]
+
+_IDS_OF = (0, 1, 0, 0, 1, 0, 1)
+"""Whose class a pixel counts for in each field of `BoundaryCounts`: that of the labels, or that of the map."""
 
 _ROUNDING = 1e-6
 """So much more than T squared still counts: 0.6 m are three pixels of 0.2 m, whatever the division says."""
@@ -65,6 +69,11 @@ class BoundaryCounts:
     def empty(cls, classes: int) -> BoundaryCounts:
         """The counts of no pixel: what a sum begins with."""
         return cls(**{field.name: np.zeros(classes, dtype=np.int64) for field in fields(cls)})
+
+    @classmethod
+    def of(cls, counts: Counts) -> BoundaryCounts:
+        """The rows of an array (7, K), as `BoundaryCounter.shape` has it."""
+        return cls(**{field.name: row for field, row in zip(fields(cls), counts, strict=True)})
 
     def __add__(self, other: BoundaryCounts) -> BoundaryCounts:
         names = [field.name for field in fields(self)]
@@ -100,7 +109,10 @@ def tolerance_in_pixels(tolerance_m: float, gsd_m: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class BoundaryCounter:
-    """Counts pixels near boundaries.
+    """Counts pixels near boundaries, in all or as a `PixelCounter`.
+
+    A pixel counts in the window and in the block in which it lies, whatever lies beyond their edges: it is seen with
+    the margin around it, less only where the raster ends.
 
     Args:
         classes: how many there are, K.
@@ -121,58 +133,34 @@ class BoundaryCounter:
 
     def count(self, seen: Seen) -> BoundaryCounts:
         """See `Counter`."""
-        keep = Window(
-            seen.keep.col_off - seen.read.col_off,
-            seen.keep.row_off - seen.read.row_off,
-            seen.keep.width,
-            seen.keep.height,
-        )
-        return count_boundaries(
-            seen.label, seen.prediction, self.classes, tolerance=self.tolerance, keep=keep
-        )
+        return BoundaryCounts.of(self._near(seen).counted(self.classes))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The fields of `BoundaryCounts`, each of K classes."""
+        return len(_IDS_OF), self.classes
+
+    def cells(self, seen: Seen, strips: Iterable[Strip]) -> Iterator[NDArray[np.signedinteger[Any]]]:
+        """See `PixelCounter`."""
+        near = self._near(seen)
+        for strip in strips:
+            yield near.cut(strip.window.slices(seen.keep)).cells(self.classes, strip.firsts)
+
+    def _near(self, seen: Seen) -> _Near:
+        found = _find(seen.label, seen.prediction, self.classes, self.tolerance)
+        return found.cut(seen.keep.slices(seen.read))
 
 
-def count_boundaries(
-    label: Ids, prediction: Ids, classes: int, *, tolerance: float, keep: Window | None = None
-) -> BoundaryCounts:
-    """Count the pixels near boundaries of one window.
-
-    Counts of parts add up to the counts of the whole if each part is given with the margin of a `BoundaryCounter`
-    around it, less only where the raster ends.
+def count_boundaries(label: Ids, prediction: Ids, classes: int, *, tolerance: float) -> BoundaryCounts:
+    """Count the pixels near boundaries of a whole raster.
 
     Args:
         label: class ids of the reference (rows, cols), 255 where nothing counts; `count_pixels` checks ids.
         prediction: class ids of the map, 255 without data, the same shape.
         classes: how many classes there are, K.
         tolerance: in pixels, at least 1.
-        keep: the part of the arrays that counts; by default all of it.
     """
-    unknown = (label == IGNORE_INDEX) | (prediction == NODATA_CLASS)
-    ids = [np.where(unknown, IGNORE_INDEX, each) for each in (label, prediction)]
-    inner = [_near_others(each, classes, tolerance) for each in ids]
-    contours = [_near_others(each, classes, 1) for each in ids]
-    matched = _matched(
-        *(np.where(on, each, IGNORE_INDEX) for each, on in zip(ids, contours, strict=True)),
-        classes=classes,
-        tolerance=tolerance,
-    )
-    both = inner[0] & inner[1] & (ids[0] == ids[1])
-    part = (slice(None), slice(None)) if keep is None else keep.slices()
-    of_label, of_map = (
-        _count_masks(
-            ids[i][part], [mask[part] for mask in (inner[i], both, contours[i], matched[i])], classes
-        )
-        for i in range(2)
-    )
-    return BoundaryCounts(
-        inner_label=of_label[0],
-        inner_map=of_map[0],
-        inner_both=of_label[1],
-        contour_label=of_label[2],
-        contour_map=of_map[2],
-        matched_label=of_label[3],
-        matched_map=of_map[3],
-    )
+    return BoundaryCounts.of(_find(label, prediction, classes, tolerance).counted(classes))
 
 
 def boundary_scores_of(counts: BoundaryCounts, *, mean_over: Sequence[int] | None = None) -> BoundaryScores:
@@ -187,7 +175,7 @@ def boundary_scores_of(counts: BoundaryCounts, *, mean_over: Sequence[int] | Non
     precision = _ratio(counts.matched_map, counts.contour_map)
     recall = _ratio(counts.matched_label, counts.contour_label)
     # The harmonic mean; a class with a contour in one map only has neither precision nor recall to speak of.
-    p, r = np.nan_to_num(precision), np.nan_to_num(recall)
+    p, r = (np.where(np.isnan(share), 0.0, share) for share in (precision, recall))
     f1 = np.where(p + r > 0, _ratio(2 * p * r, p + r), 0.0)
     f1[counts.contour_label + counts.contour_map == 0] = math.nan
     kept = list(range(len(iou)) if mean_over is None else mean_over)
@@ -199,6 +187,56 @@ def boundary_scores_of(counts: BoundaryCounts, *, mean_over: Sequence[int] | Non
         mean_iou=_mean(iou[kept]),
         mean_f1=_mean(f1[kept]),
     )
+
+
+class _Near(NamedTuple):
+    """What is near boundaries (rows, cols): bit i of `flags` says that a pixel counts in the i-th field.
+
+    `label` and `prediction` are 255 in both where either is unknown.
+    """
+
+    label: Ids
+    prediction: Ids
+    flags: NDArray[np.uint8]
+
+    def cut(self, part: tuple[slice, slice]) -> _Near:
+        """Some rows and columns of it."""
+        return _Near(self.label[part], self.prediction[part], self.flags[part])
+
+    def counted(self, classes: int) -> Counts:
+        """The pixels of each field and class: (7, K)."""
+        tables = [pair_table(ids, self.flags)[:classes] for ids in (self.label, self.prediction)]
+        flags = np.arange(256)
+        return np.stack([tables[of][:, (flags >> i) & 1 == 1].sum(axis=1) for i, of in enumerate(_IDS_OF)])
+
+    def cells(self, classes: int, firsts: NDArray[np.signedinteger[Any]]) -> NDArray[np.signedinteger[Any]]:
+        """The same pixels one by one, few where boundaries are few; see `PixelCounter.cells`."""
+        near = np.flatnonzero(self.flags != 0)  # of one dimension and bool, which is fast
+        starts = firsts[near - near // self.flags.shape[1] * self.flags.shape[1]]
+        label, prediction, flags = (each.ravel()[near] for each in self)
+        cells = starts + label, starts + prediction
+        found = [np.flatnonzero(flags & np.uint8(1 << i) != 0) for i in range(len(_IDS_OF))]
+        return np.concatenate(
+            [cells[of][which] + i * classes for i, (of, which) in enumerate(zip(_IDS_OF, found, strict=True))]
+        )
+
+
+def _find(label: Ids, prediction: Ids, classes: int, tolerance: float) -> _Near:
+    """Find what is near boundaries; what it says of pixels less than a margin from the edge is not used."""
+    unknown = (label == IGNORE_INDEX) | (prediction == NODATA_CLASS)
+    ids = [np.where(unknown, np.uint8(IGNORE_INDEX), each) for each in (label, prediction)]
+    inner = [_near_others(each, classes, tolerance) for each in ids]
+    contours = [_near_others(each, classes, 1) for each in ids]
+    matched = _matched(
+        *(np.where(on, each, np.uint8(IGNORE_INDEX)) for each, on in zip(ids, contours, strict=True)),
+        classes=classes,
+        tolerance=tolerance,
+    )
+    flags = np.zeros(label.shape, dtype=np.uint8)
+    for i, mask in enumerate((*inner, inner[0] & inner[1] & (ids[0] == ids[1]), *contours, *matched)):
+        flags |= mask.view(np.uint8) << np.uint8(i)
+    flags[unknown] = 0
+    return _Near(ids[0], ids[1], flags)
 
 
 def _near_others(ids: Ids, classes: int, distance: float) -> Mask:
@@ -252,15 +290,6 @@ def _squared(distance: float) -> int:
 
 def _reach(distance: float) -> int:
     return math.isqrt(_squared(distance))
-
-
-def _count_masks(ids: Ids, masks: Sequence[Mask], classes: int) -> list[Counts]:
-    """How many pixels of each class each of up to eight masks holds."""
-    flags = np.zeros(ids.shape, dtype=np.uint8)
-    for i, mask in enumerate(masks):
-        flags |= mask.view(np.uint8) << np.uint8(i)
-    table = pair_table(ids, flags)[:classes]
-    return [table[:, (np.arange(256) >> i) & 1 == 1].sum(axis=1) for i in range(len(masks))]
 
 
 def _ratio(above: NDArray[np.number], below: NDArray[np.number]) -> NDArray[np.float64]:

@@ -20,13 +20,15 @@ Sources: Guo et al. 2017, On Calibration of Modern Neural Networks, arXiv:1706.0
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rsseg.classes import IGNORE_INDEX, NODATA_CLASS
+from rsseg.evaluation.block_counter import Strip
 from rsseg.evaluation.confusion import pair_table
 from rsseg.evaluation.counters import Seen
 from rsseg.ranges import check_range
@@ -47,7 +49,12 @@ class ConfidenceCounts:
     @classmethod
     def empty(cls) -> ConfidenceCounts:
         """The counts of no pixel: what a sum begins with."""
-        return cls(np.zeros(LEVELS, dtype=np.int64), np.zeros(LEVELS, dtype=np.int64))
+        return cls.of(np.zeros((2, LEVELS), dtype=np.int64))
+
+    @classmethod
+    def of(cls, counts: NDArray[np.int64]) -> ConfidenceCounts:
+        """The wrong and the right ones (2, 255), as `ConfidenceCounter.shape` has them."""
+        return cls(pixels=counts[_WRONG] + counts[_RIGHT], right=counts[_RIGHT])
 
     def __add__(self, other: ConfidenceCounts) -> ConfidenceCounts:
         return ConfidenceCounts(self.pixels + other.pixels, self.right + other.right)
@@ -78,7 +85,7 @@ class Calibration:
 
 @dataclass(frozen=True, kw_only=True)
 class ConfidenceCounter:
-    """Counts right pixels by confidence, of pairs that have it."""
+    """Counts right pixels by confidence, of pairs that have it, in all or as a `PixelCounter`."""
 
     margin: int = 0
 
@@ -89,6 +96,21 @@ class ConfidenceCounter:
     def count(self, seen: Seen) -> ConfidenceCounts:
         """See `Counter`."""
         return count_confidence(*seen.kept(), seen.kept_confidence())
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Wrong and right pixels, at each of the levels."""
+        return 2, LEVELS
+
+    def cells(self, seen: Seen, strips: Iterable[Strip]) -> Iterator[NDArray[np.signedinteger[Any]]]:
+        """See `PixelCounter`."""
+        for strip in strips:
+            part = replace(seen, keep=strip.window)
+            outcome, confidence = _outcome(*part.kept()), part.kept_confidence()
+            used = (outcome != _LEFT_OUT) & (confidence < LEVELS)
+            cells = np.broadcast_to(strip.firsts, used.shape)[used]
+            cells += outcome[used] * np.uint16(LEVELS) + confidence[used]
+            yield cells
 
 
 def count_confidence(
@@ -103,10 +125,7 @@ def count_confidence(
         prediction: class ids of the map, the same shape.
         confidence: in the predicted classes, 0 to 254 for 0 to 1, the same shape.
     """
-    outcome = (label == prediction).astype(np.uint8)
-    outcome[(label == IGNORE_INDEX) | (prediction == NODATA_CLASS)] = _LEFT_OUT
-    table = pair_table(outcome, confidence)[:, :LEVELS]
-    return ConfidenceCounts(pixels=table[_WRONG] + table[_RIGHT], right=table[_RIGHT].copy())
+    return ConfidenceCounts.of(pair_table(_outcome(label, prediction), confidence)[:, :LEVELS])
 
 
 def calibration_of(counts: ConfidenceCounts, *, bins: int = 15) -> Calibration:
@@ -148,6 +167,13 @@ def calibration_of(counts: ConfidenceCounts, *, bins: int = 15) -> Calibration:
         pixels=total,
         curve=curve,
     )
+
+
+def _outcome(label: NDArray[np.uint8], prediction: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Whether pixels are wrong, right, or left out, of the same shape."""
+    outcome: NDArray[np.uint8] = (label == prediction).view(np.uint8)
+    outcome[(label == IGNORE_INDEX) | (prediction == NODATA_CLASS)] = _LEFT_OUT
+    return outcome
 
 
 def _ratio(above: float, below: float) -> float:

@@ -1,7 +1,8 @@
 """Regions that go over the edges of windows: their pieces are found window by window and joined afterwards.
 
 The windows partition a rectangle in any way and come in any order. What is kept of a window is where its pieces touch
-its four edges, as runs of pixels, so that memory grows with the pieces and not with the pixels.
+its four edges, as runs of pixels, so that memory grows with the pieces and not with the pixels. Whatever the windows
+are, a region has one place: its first known pixel, row by row.
 """
 
 from __future__ import annotations
@@ -67,6 +68,67 @@ class Lines:
 
 
 _NOTHING = np.zeros((4, 0), dtype=np.int64)
+_NOWHERE = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Regions:
+    """Regions of one map, or pieces of them, by number from 0 (n,).
+
+    Attributes:
+        classes: their classes.
+        areas: their pixels.
+        unknown: those of them that are unknown in the other map.
+        firsts: of those that are not, the first in the raster: its row * 2^32 + its column; 2^63 - 1 without any, or
+            where nobody wants to know.
+        lines: where they touch the edges of their windows.
+    """
+
+    classes: Ids
+    areas: Ints
+    unknown: Ints
+    firsts: Ints
+    lines: Lines
+
+    @classmethod
+    def of(
+        cls, numbers: Ints, classes: Ids, *, window: Window, unknown: NDArray[np.bool_], placed: bool
+    ) -> Regions:
+        """Those of a window; `numbers` (rows, cols) count from 1, 0 is no region."""
+        known = np.where(unknown, 0, numbers) if placed else np.zeros((0, 0), dtype=numbers.dtype)
+        count = len(classes) + 1
+        return cls(
+            classes=classes,
+            areas=np.bincount(numbers.ravel(), minlength=count)[1:],
+            unknown=np.bincount(numbers[unknown], minlength=count)[1:],
+            firsts=_first_pixels(known, len(classes), window),
+            lines=Lines.of(numbers, window),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Regions], connectivity: int) -> tuple[Regions, Ints]:
+        """Pieces put together to regions, and the number of the region of each piece."""
+        classes = np.concatenate([part.classes for part in parts])
+        starts = np.cumsum([0, *(len(part.classes) for part in parts)])
+        lines = Lines.concatenated(
+            [part.lines.renumbered(start) for part, start in zip(parts, starts, strict=False)]
+        )
+        region = join_pieces(classes, lines, connectivity)
+        of_regions = np.zeros(region.max(initial=-1) + 1, dtype=np.uint8)
+        of_regions[region] = classes
+        areas, unknown = (
+            summed(region, np.concatenate(values), len(of_regions))
+            for values in ([part.areas for part in parts], [part.unknown for part in parts])
+        )
+        firsts = np.full(len(of_regions), _NOWHERE)
+        np.minimum.at(firsts, region, np.concatenate([part.firsts for part in parts]))
+        return cls(
+            classes=of_regions, areas=areas, unknown=unknown, firsts=firsts, lines=Lines.none()
+        ), region
+
+    def places(self, which: Ints) -> Ints:
+        """Rows and columns (2, m) of the first pixels of some."""
+        return np.stack(np.divmod(self.firsts[which], _SPAN))
 
 
 def find_regions(ids: Ids, classes: Sequence[int], connectivity: int) -> tuple[Ints, Ids]:
@@ -109,6 +171,24 @@ def join_pieces(classes: Ids, lines: Lines, connectivity: int) -> Ints:
     pairs = np.concatenate([_touching(bottom, top, reach), _touching(right, left, reach)], axis=1)
     pairs = pairs[:, np.equal(*classes[pairs])]
     return components(len(classes), pairs)
+
+
+def summed(which: Ints, values: Ints, count: int) -> Ints:
+    """The sum of the values of each of `count` groups, exact below 2^53."""
+    return np.bincount(which, weights=values, minlength=count).astype(np.int64)
+
+
+def _first_pixels(numbers: Ints, count: int, window: Window) -> Ints:
+    """The first pixel of each of `count` pieces, as `Regions.firsts` has it; `numbers` (rows, cols) count from 1."""
+    begins = numbers > 0
+    begins[:, 1:] &= numbers[:, 1:] != numbers[:, :-1]
+    rows, cols = np.nonzero(begins)
+    firsts = np.full(count, _NOWHERE)
+    backwards = slice(None, None, -1)  # the last that is written is the first
+    firsts[numbers[rows, cols][backwards] - 1] = ((rows + window.row_off) * _SPAN + cols + window.col_off)[
+        backwards
+    ]
+    return firsts
 
 
 def _runs(numbers: Ints, *, line: int, start: int) -> Ints:

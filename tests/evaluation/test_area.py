@@ -7,7 +7,7 @@ import pytest
 
 from rsseg.errors import LabelError
 from rsseg.evaluation.area import estimate_areas, with_block_errors
-from rsseg.evaluation.block_counts import BlockCounts, Place, SparseMatrix
+from rsseg.evaluation.block_counts import BlockCounts, Place, SparseCounts
 from rsseg.evaluation.bootstrap import resampled
 
 # Olofsson et al. 2014, table 8: deforestation, forest gain, stable forest, stable non-forest; rows = map.
@@ -133,8 +133,8 @@ def correlated_blocks(rng: np.random.Generator, count: int = 80, pixels: int = 4
     for i, (a, b) in enumerate(rng.beta(8, 2, (count, 2))):
         right = rng.binomial(pixels, [a, b])
         matrix = np.array([[right[0], pixels - right[1]], [pixels - right[0], right[1]]])
-        blocks[Place(0, 0, i)] = SparseMatrix.of(matrix)
-    return BlockCounts(2, blocks=blocks)
+        blocks[Place(0, 0, i)] = SparseCounts.of(matrix)
+    return BlockCounts((2, 2), blocks=blocks)
 
 
 def test_errors_from_blocks_are_the_spread_where_pixels_hang_together() -> None:
@@ -143,7 +143,7 @@ def test_errors_from_blocks_are_the_spread_where_pixels_hang_together() -> None:
     spread = np.std([with_block_errors(t, mapped, replicates=2).area[0] for t in trials])
 
     by_blocks = with_block_errors(trials[0], mapped, replicates=400)
-    by_pixels = estimate_areas(trials[0].matrices().sum(axis=0), mapped)
+    by_pixels = estimate_areas(trials[0].total(), mapped)
 
     assert by_blocks.area_se[0] == pytest.approx(spread, rel=0.25)
     assert by_pixels.area_se[0] < spread / 3
@@ -156,14 +156,14 @@ def test_errors_from_blocks_are_those_of_the_estimates_of_replicates() -> None:
 
     found = with_block_errors(counts, mapped, replicates=50, seed=4)
 
-    drawn = [estimate_areas(m, mapped) for m in resampled(counts.matrices(), replicates=50, seed=4)]
+    drawn = [estimate_areas(m, mapped) for m in resampled(counts.arrays(), replicates=50, seed=4)]
     np.testing.assert_allclose(found.area_se, np.std([d.area for d in drawn], axis=0, ddof=1))
     assert found.overall_se == pytest.approx(np.std([d.overall for d in drawn], ddof=1))
 
 
 def test_one_block_gives_no_standard_error() -> None:
     found = with_block_errors(
-        BlockCounts(2, blocks={Place(0, 0, 0): SparseMatrix.of(np.diag([5, 5]))}), np.ones(2)
+        BlockCounts((2, 2), blocks={Place(0, 0, 0): SparseCounts.of(np.diag([5, 5]))}), np.ones(2)
     )
 
     assert np.isnan(found.area_se).all()

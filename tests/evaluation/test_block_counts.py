@@ -1,9 +1,8 @@
-"""Confusion matrices of blocks: the same whatever the windows, and in bounded memory whatever the classes."""
+"""Counts of blocks, mostly matrices: the same whatever the windows, and in bounded memory whatever the classes."""
 
 from __future__ import annotations
 
 import tracemalloc
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,36 +13,40 @@ from numpy.typing import NDArray
 
 from rsseg.errors import LabelError
 from rsseg.evaluation import confusion_matrix
-from rsseg.evaluation.block_counts import BlockCounter, BlockCounts, Place, SparseMatrix, most_blocks
+from rsseg.evaluation.block_counter import BlockCounter, BlockGrid, MatrixCounter
+from rsseg.evaluation.block_counts import BlockCounts, Place, SparseCounts, most_blocks
 from rsseg.tiling import Window
 from tests.evaluation.cutting import any_partition, counted
 
 Ids = NDArray[np.uint8]
 MOST = "rsseg.evaluation.block_counts._MOST_BLOCKS"
-AT_A_TIME = "rsseg.evaluation.block_counts._AT_A_TIME"
+AT_A_TIME = "rsseg.evaluation.block_counter._AT_A_TIME"
 
 maps = hnp.arrays(np.uint8, (6, 7), elements=st.sampled_from([0, 1, 255]))
 
 
+def matrices(classes: int, *, side: int, image: int = 0) -> BlockCounter:
+    return BlockCounter(counter=MatrixCounter(classes), grid=BlockGrid(side=side, image=image))
+
+
 def listed(counts: BlockCounts) -> tuple[int, dict[Place, list[list[int]]]]:
-    cells = {
-        place: [matrix.cells.tolist(), matrix.pixels.tolist()] for place, matrix in counts.blocks.items()
-    }
+    cells = {place: [of.cells.tolist(), of.counts.tolist()] for place, of in counts.blocks.items()}
     return counts.doublings, cells
 
 
 @settings(max_examples=50)
 @given(maps, maps, st.integers(1, 4))
 def test_blocks_are_squares_of_the_raster(label: Ids, prediction: Ids, side: int) -> None:
-    counts = counted(BlockCounter(classes=2, side=side), label, prediction)
+    counts = counted(matrices(2, side=side), label, prediction)
 
     for row in range(0, 6, side):
         for col in range(0, 7, side):
             part = (slice(row, row + side), slice(col, col + side))
             expected = confusion_matrix(label[part], prediction[part], 2)
-            found = counts.matrices([Place(0, row // side, col // side)])
+            found = counts.arrays([Place(0, row // side, col // side)])
             assert found[0].tolist() == expected.tolist()
-    assert counts.matrices().any(axis=(1, 2)).all()
+    assert counts.arrays().any(axis=(1, 2)).all()
+    assert counts.total().tolist() == confusion_matrix(label, prediction, 2).tolist()
 
 
 @settings(max_examples=50)
@@ -51,7 +54,7 @@ def test_blocks_are_squares_of_the_raster(label: Ids, prediction: Ids, side: int
 def test_any_windows_in_any_order_give_the_same_blocks(
     label: Ids, prediction: Ids, side: int, most: int, seed: int
 ) -> None:
-    counter = BlockCounter(classes=2, side=side)
+    counter = matrices(2, side=side)
     windows = any_partition(Window(3, 1, 7, 6), np.random.default_rng(seed))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MOST, most)
@@ -61,37 +64,36 @@ def test_any_windows_in_any_order_give_the_same_blocks(
 
         assert listed(parts) == listed(counted(counter, label, prediction, origin=(3, 1)))
     assert len(parts.blocks) <= most
-    assert parts.matrices().sum(axis=0).tolist() == confusion_matrix(label, prediction, 2).tolist()
+    assert parts.total().tolist() == confusion_matrix(label, prediction, 2).tolist()
 
 
 @given(st.permutations(range(6)), st.integers(1, 12))
 def test_images_add_up_in_any_order_and_stay_apart(order: list[int], most: int) -> None:
     label = np.zeros((4, 6), dtype=np.uint8)
-    counter = BlockCounter(classes=2, side=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MOST, most)
-        images = [counted(replace(counter, image=i), label, label) for i in range(6)]
+        images = [counted(matrices(2, side=2, image=i), label, label) for i in range(6)]
 
-        total = sum((images[i] for i in order), counter.empty())
+        total = sum((images[i] for i in order), matrices(2, side=2).empty())
 
-        assert listed(total) == listed(sum(images, counter.empty()))
+        assert listed(total) == listed(sum(images, matrices(2, side=2).empty()))
     assert len(total.blocks) <= max(most, 6)
     assert {place.image for place in total.blocks} == set(range(6))
 
 
 def test_few_enough_blocks_for_memory() -> None:
-    assert most_blocks(6) == 4096
-    assert most_blocks(255) * 8 * 255**2 <= 2**28
+    assert most_blocks(6**2) == most_blocks(2 * 255) == 4096
+    assert most_blocks(255**2) * 8 * 255**2 <= 2**28
 
 
 def test_a_class_that_does_not_exist_is_refused() -> None:
     with pytest.raises(LabelError, match="labels hold id 2"):
-        counted(BlockCounter(classes=2, side=4), np.full((3, 3), 2, np.uint8), np.zeros((3, 3), np.uint8))
+        counted(matrices(2, side=4), np.full((3, 3), 2, np.uint8), np.zeros((3, 3), np.uint8))
 
 
 def test_sides_are_doubled_while_enough_blocks_remain() -> None:
     label = np.zeros((16, 16), dtype=np.uint8)
-    counts = counted(BlockCounter(classes=2, side=2), label, label)  # 64 blocks
+    counts = counted(matrices(2, side=2), label, label)  # 64 blocks
 
     assert [len(counts.widened(least).blocks) for least in (65, 64, 17, 16, 4, 1, 0)] == [
         64,
@@ -103,7 +105,7 @@ def test_sides_are_doubled_while_enough_blocks_remain() -> None:
         1,
     ]
     assert counts.widened(4).doublings == 2
-    assert counts.widened(4).matrices().sum() == 256
+    assert counts.widened(4).total().sum() == 256
 
 
 @settings(max_examples=20)
@@ -112,19 +114,19 @@ def test_many_classes_in_small_blocks_are_counted_like_few_in_large_ones(side: i
     rng = np.random.default_rng(seed)
     label, prediction = rng.choice([0, 7, 253, 254, 255], size=(2, 12, 11)).astype(np.uint8)
 
-    counts = counted(BlockCounter(classes=255, side=side), label, prediction)
+    counts = counted(matrices(255, side=side), label, prediction)
 
     for place, matrix in counts.blocks.items():
         part = (
             slice(place.row * side, (place.row + 1) * side),
             slice(place.col * side, (place.col + 1) * side),
         )
-        whole = SparseMatrix.of(confusion_matrix(label[part], prediction[part], 255))
-        assert (matrix.cells.tolist(), matrix.pixels.tolist()) == (
+        whole = SparseCounts.of(confusion_matrix(label[part], prediction[part], 255))
+        assert (matrix.cells.tolist(), matrix.counts.tolist()) == (
             whole.cells.tolist(),
-            whole.pixels.tolist(),
+            whole.counts.tolist(),
         )
-    assert counts.matrices().sum() == np.count_nonzero((label != 255) & (prediction != 255))
+    assert counts.arrays().sum() == np.count_nonzero((label != 255) & (prediction != 255))
 
 
 @pytest.mark.parametrize("side", [16, 64, 512])
@@ -133,19 +135,19 @@ def test_memory_is_that_of_pixels_and_not_of_matrices(side: int) -> None:
     label, prediction = np.random.default_rng(0).integers(0, 254, (2, 512, 512), dtype=np.uint8)
     tracemalloc.start()
     try:
-        counts = counted(BlockCounter(classes=254, side=side), label, prediction)
+        counts = counted(matrices(254, side=side), label, prediction)
         kept, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
 
-    assert sum(int(matrix.pixels.sum()) for matrix in counts.blocks.values()) == label.size
+    assert sum(int(matrix.counts.sum()) for matrix in counts.blocks.values()) == label.size
     assert kept < 10 * label.size + 1000 * len(counts.blocks) + 2**16
     assert most < 100 * label.size
 
 
 def test_two_label_files_of_a_map_share_its_blocks() -> None:
     label = np.zeros((4, 4), dtype=np.uint8)
-    counter = BlockCounter(classes=2, side=4)
+    counter = matrices(2, side=4)
     halves = [Window(0, 0, 4, 2), Window(0, 2, 4, 2)]
 
     chips = [counted(counter, label, label, [half], pair=pair) for pair, half in enumerate(halves)]

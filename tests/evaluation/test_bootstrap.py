@@ -8,13 +8,20 @@ import numpy as np
 import pytest
 
 from rsseg.errors import OptionError
-from rsseg.evaluation.block_counts import BlockCounts, Place, SparseMatrix
-from rsseg.evaluation.bootstrap import difference_intervals, interval_of, resampled, score_intervals
+from rsseg.evaluation.block_counts import BlockCounts, Place, SparseCounts
+from rsseg.evaluation.bootstrap import (
+    difference_intervals,
+    interval_of,
+    matrix_values,
+    resampled,
+    score_intervals,
+)
 
 
 def blocks_of(*matrices: list[list[int]]) -> BlockCounts:
     return BlockCounts(
-        2, blocks={Place(0, 0, i): SparseMatrix.of(np.array(matrix)) for i, matrix in enumerate(matrices)}
+        (2, 2),
+        blocks={Place(0, 0, i): SparseCounts.of(np.array(matrix)) for i, matrix in enumerate(matrices)},
     )
 
 
@@ -42,9 +49,9 @@ def test_intervals_are_percentiles_of_the_scores_of_replicates() -> None:
     rng = np.random.default_rng(0)
     counts = blocks_of(*rng.integers(0, 50, (12, 2, 2)).tolist())
 
-    found = score_intervals(counts, replicates=200, level=0.9, seed=7)
+    found = score_intervals(counts, matrix_values, replicates=200, level=0.9, seed=7)
 
-    drawn = list(resampled(counts.matrices(), replicates=200, seed=7))
+    drawn = list(resampled(counts.arrays(), replicates=200, seed=7))
     accuracies = [np.trace(m) / m.sum() for m in drawn]
     ious = [m[1, 1] / (m[1].sum() + m[:, 1].sum() - m[1, 1]) for m in drawn]
     interval = found.summary["overall_accuracy"]
@@ -56,22 +63,24 @@ def test_intervals_are_percentiles_of_the_scores_of_replicates() -> None:
 
 def test_the_order_of_blocks_does_not_matter() -> None:
     counts = blocks_of([[5, 1], [0, 3]], [[2, 2], [1, 9]], [[7, 0], [4, 4]])
-    backwards = BlockCounts(2, blocks=dict(reversed(list(counts.blocks.items()))))
+    backwards = BlockCounts((2, 2), blocks=dict(reversed(list(counts.blocks.items()))))
 
-    assert score_intervals(backwards, replicates=50) == score_intervals(counts, replicates=50)
+    assert score_intervals(backwards, matrix_values, replicates=50) == score_intervals(
+        counts, matrix_values, replicates=50
+    )
 
 
 def test_replicates_without_a_class_do_not_count_for_it() -> None:
     counts = blocks_of([[9, 0], [0, 0]], [[9, 1], [0, 0]], [[8, 0], [0, 4]])
 
-    found = score_intervals(counts, replicates=100)
+    found = score_intervals(counts, matrix_values, replicates=100)
 
     assert found.classes["recall"][1].low == 1.0  # NaN, not 0, where only the first two were drawn
 
 
 @pytest.mark.parametrize("counts", [blocks_of(), blocks_of([[5, 1], [0, 3]])])
 def test_less_than_two_blocks_say_nothing(counts: BlockCounts) -> None:
-    interval = score_intervals(counts, replicates=10).summary["mean_iou"]
+    interval = score_intervals(counts, matrix_values, replicates=10).summary["mean_iou"]
 
     assert math.isnan(interval.low)
     assert math.isnan(interval.se)
@@ -81,7 +90,7 @@ def test_less_than_two_blocks_say_nothing(counts: BlockCounts) -> None:
 def test_the_difference_of_a_map_to_itself_is_nothing() -> None:
     counts = blocks_of([[5, 1], [0, 3]], [[2, 2], [1, 9]])
 
-    found = difference_intervals(counts, counts, replicates=20)
+    found = difference_intervals(counts, counts, matrix_values, replicates=20)
 
     assert found.summary["kappa"].low == found.summary["kappa"].high == 0.0
 
@@ -92,18 +101,18 @@ def test_a_difference_takes_the_same_ground_of_both() -> None:
     a = blocks_of(*([[100 - h, h], [0, 0]] for h in hard))
     b = blocks_of(*([[95 - h, h + 5], [0, 0]] for h in hard))
 
-    found = difference_intervals(a, b, replicates=200).summary["overall_accuracy"]
+    found = difference_intervals(a, b, matrix_values, replicates=200).summary["overall_accuracy"]
 
     assert (found.low, found.high) == pytest.approx((0.05, 0.05))
     assert found.excludes(0)
-    assert score_intervals(a, replicates=200).summary["overall_accuracy"].se > 0.03
+    assert score_intervals(a, matrix_values, replicates=200).summary["overall_accuracy"].se > 0.03
 
 
 def test_a_difference_of_maps_whose_blocks_are_of_two_sizes() -> None:
     a = blocks_of([[4, 0], [0, 0]], [[4, 0], [0, 0]], [[4, 0], [0, 0]])
-    b = BlockCounts(2, 1, blocks_of([[4, 4], [0, 0]], [[2, 2], [0, 0]]).blocks)
+    b = BlockCounts((2, 2), 1, blocks_of([[4, 4], [0, 0]], [[2, 2], [0, 0]]).blocks)
 
-    found = difference_intervals(a, b, replicates=20)
+    found = difference_intervals(a, b, matrix_values, replicates=20)
 
     assert found.blocks == 2
     assert found.doublings == 1
@@ -133,6 +142,6 @@ def test_a_single_replicate_or_a_level_of_one_is_refused() -> None:
     counts = blocks_of([[5, 1], [0, 3]], [[2, 2], [1, 9]])
 
     with pytest.raises(OptionError, match="replicates is 1; it must be at least 2"):
-        score_intervals(counts, replicates=1)
+        score_intervals(counts, matrix_values, replicates=1)
     with pytest.raises(OptionError, match="level is 1"):
-        score_intervals(counts, replicates=10, level=1)
+        score_intervals(counts, matrix_values, replicates=10, level=1)

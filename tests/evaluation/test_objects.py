@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from rsseg.errors import OptionError
+from rsseg.evaluation.block_counter import BlockGrid
+from rsseg.evaluation.block_counts import BlockCounts, Place
 from rsseg.evaluation.counters import Seen
 from rsseg.evaluation.objects import ObjectCounter, ObjectCounts, ObjectScores
 from rsseg.tiling import Window
@@ -40,25 +43,29 @@ counters = st.builds(
 )
 
 
-def matched_one_by_one(label: Ids, prediction: Ids, counter: ObjectCounter) -> dict[int, ObjectScores]:
+class Outcome(NamedTuple):
+    """What became of a region: `kind` is a field of `ObjectScores`; `first` is its first known pixel, if it has one."""
+
+    class_id: int
+    kind: str
+    first: tuple[int, int] | None
+    iou: float = 0.0
+
+
+def outcomes_one_by_one(label: Ids, prediction: Ids, counter: ObjectCounter) -> list[Outcome]:
     """The definition: all regions of the whole, every pair of them."""
     structure = np.ones((3, 3)) if counter.connectivity == 8 else None
-    scores = {}
+    known_label, known_map = prediction != 255, label != 255
+    outcomes = []
     for k in counter.classes:
         sides = []
-        for ids, other in ((label, prediction), (prediction, label)):
+        for ids, known in ((label, known_label), (prediction, known_map)):
             numbers, count = ndimage.label(ids == k, structure)
-            regions = [numbers == i for i in range(1, count + 1)]
-            excused = [
-                r.sum() < counter.min_area or 2 * (r & (other == 255)).sum() > r.sum() for r in regions
-            ]
-            sides.append((regions, excused))
-        (of_label, label_left), (of_map, map_left) = sides
-        known_label, known_map = prediction != 255, label != 255
-        ious, label_found, map_found = [], set(), set()
-        left_pairs = 0
-        for i, g in enumerate(of_label):
-            for j, p in enumerate(of_map):
+            sides.append([(numbers == i, known) for i in range(1, count + 1)])
+        of_label, of_map = sides
+        label_found, map_found = set(), set()
+        for i, (g, _) in enumerate(of_label):
+            for j, (p, _) in enumerate(of_map):
                 iou = (g & p).sum() / max(((g & known_label) | (p & known_map)).sum(), 1)
                 if iou > 0.5:
                     assert i not in label_found
@@ -66,19 +73,36 @@ def matched_one_by_one(label: Ids, prediction: Ids, counter: ObjectCounter) -> d
                     label_found.add(i)
                     map_found.add(j)
                     if g.sum() >= counter.min_area:
-                        ious.append(iou)
+                        outcomes.append(Outcome(k, "matched", first_of(g & known_label), iou))
                     else:
-                        left_pairs += 1
-        lost = [left for i, left in enumerate(label_left) if i not in label_found]
-        extra = [left for j, left in enumerate(map_left) if j not in map_found]
-        scores[k] = ObjectScores(
-            iou=math.fsum(ious),
-            matched=len(ious),
-            missed=len(lost) - sum(lost),
-            false_alarms=len(extra) - sum(extra),
-            left_out_label=int(sum(lost)) + left_pairs,
-            left_out_map=int(sum(extra)) + left_pairs,
-        )
+                        outcomes += [Outcome(k, "left_out_label", None), Outcome(k, "left_out_map", None)]
+        for regions, found, kind, left in (
+            (of_label, label_found, "missed", "left_out_label"),
+            (of_map, map_found, "false_alarms", "left_out_map"),
+        ):
+            for i, (region, known) in enumerate(regions):
+                excused = region.sum() < counter.min_area or 2 * (region & ~known).sum() > region.sum()
+                if i not in found:
+                    outcomes.append(Outcome(k, left if excused else kind, first_of(region & known)))
+    return outcomes
+
+
+def first_of(pixels: NDArray[np.bool_]) -> tuple[int, int] | None:
+    """The first of some pixels, row by row."""
+    return next((tuple(at) for at in np.argwhere(pixels).tolist()), None)
+
+
+def matched_one_by_one(label: Ids, prediction: Ids, counter: ObjectCounter) -> dict[int, ObjectScores]:
+    outcomes = outcomes_one_by_one(label, prediction, counter)
+    scores = {}
+    for k in counter.classes:
+        of_class = [outcome for outcome in outcomes if outcome.class_id == k]
+        numbers = {
+            field.name: sum(o.kind == field.name for o in of_class)
+            for field in fields(ObjectScores)
+            if field.name != "iou"
+        }
+        scores[k] = ObjectScores(iou=math.fsum(o.iou for o in of_class), **numbers)
     return scores
 
 
@@ -104,6 +128,81 @@ def test_any_windows_in_any_order_give_the_same(
 
     assert found.scores == counted(counter, *scene).scores
     assert not found.pieces
+
+
+def listed(counts: BlockCounts) -> tuple[int, dict[Place, tuple[list[int], list[int]]]]:
+    return counts.doublings, {
+        place: (of.cells.tolist(), of.counts.tolist()) for place, of in counts.blocks.items()
+    }
+
+
+@given(scenes(), counters, st.integers(1, 6))
+def test_a_region_is_counted_in_the_block_of_its_first_known_pixel(
+    scene: tuple[Ids, Ids], counter: ObjectCounter, side: int
+) -> None:
+    found = counted(replace(counter, blocks=BlockGrid(side=side, image=2)), *scene)
+
+    compared = np.argwhere((scene[0] != 255) & (scene[1] != 255)) // side
+    expected = {Place(2, row, col): np.zeros((4, len(counter.classes))) for row, col in compared.tolist()}
+    for outcome in outcomes_one_by_one(*scene, counter):
+        if outcome.kind in KINDS:
+            assert outcome.first is not None
+            row, col = outcome.first
+            values = expected[Place(2, row // side, col // side)]
+            values[KINDS.index(outcome.kind) + 1, counter.classes.index(outcome.class_id)] += 1
+            values[0, counter.classes.index(outcome.class_id)] += outcome.iou * 2**30
+    assert found.blocks.blocks.keys() == expected.keys()
+    for place, values in expected.items():
+        np.testing.assert_allclose(found.blocks.arrays([place])[0], values, atol=len(expected) + 1)
+        np.testing.assert_array_equal(found.blocks.arrays([place])[0, 1:], values[1:])
+
+
+KINDS = ("matched", "missed", "false_alarms")
+
+
+@given(scenes(), counters, st.integers(1, 6), st.integers(1, 12), st.integers(0, 2**32))
+def test_any_windows_give_the_same_blocks_and_these_add_up_to_the_scores(
+    scene: tuple[Ids, Ids], counter: ObjectCounter, side: int, most: int, seed: int
+) -> None:
+    counter = replace(counter, blocks=BlockGrid(side=side))
+    area = Window(7, 2, scene[0].shape[1], scene[0].shape[0])
+    windows = any_partition(area, np.random.default_rng(seed))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rsseg.evaluation.block_counts._MOST_BLOCKS", most)
+
+        whole = counted(counter, *scene, origin=(7, 2))
+        parts = counted(counter, *scene, windows, origin=(7, 2))
+
+    assert listed(parts.blocks) == listed(whole.blocks)
+    assert len(whole.blocks.blocks) <= most
+    for k, column in zip(counter.classes, whole.blocks.total().T, strict=True):
+        total, scores = ObjectScores.of(column), whole.scores[k]
+        assert total.iou == pytest.approx(scores.iou, abs=1e-9 * max(scores.matched, 1))
+        assert replace(total, iou=0) == replace(scores, iou=0, left_out_label=0, left_out_map=0)
+
+
+def test_without_blocks_there_are_none() -> None:
+    assert counted(ObjectCounter(classes=(1,)), drawn("11."), drawn("11.")).blocks is None
+
+
+def test_a_match_over_two_blocks_belongs_to_that_of_the_labels() -> None:
+    label, prediction = drawn("...111...", "........."), drawn("..111....", ".........")
+
+    found = counted(ObjectCounter(classes=(1,), blocks=BlockGrid(side=3)), label, prediction)
+
+    assert found.scores[1].matched == 0  # an IoU of one half
+    assert found.blocks.arrays()[:, :, 0].tolist() == [[0, 0, 0, 1], [0, 0, 1, 0], [0, 0, 0, 0]]
+    better = counted(
+        ObjectCounter(classes=(1,), blocks=BlockGrid(side=3)), label, drawn("..1111...", ".........")
+    )
+    assert better.blocks.arrays()[:, 1:, 0].tolist() == [[0, 0, 0], [1, 0, 0], [0, 0, 0]]
+
+
+def test_unknown_ground_is_no_block_even_where_a_region_begins_there() -> None:
+    found = counted(ObjectCounter(classes=(1,), blocks=BlockGrid(side=1)), drawn("111.x."), drawn("x11.11"))
+
+    assert sorted(place.col for place in found.blocks.blocks) == [1, 2, 3, 5]
+    assert found.blocks.arrays()[:, 1:, 0].tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0], [0, 0, 1]]
 
 
 @settings(max_examples=20)

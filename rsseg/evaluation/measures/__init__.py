@@ -48,17 +48,18 @@ def chosen_measures(options: MeasureOptions, pairs: Sequence[Pair]) -> tuple[Mea
         OptionError: only some pairs have a confidence or a second map.
     """
     blocks = Blocks(options.intervals or "auto", options.replicates, options.seed)
+    drawn = None if options.intervals is None else blocks
     found: list[Measurement] = []
-    if options.intervals is not None:
-        found.append(Intervals(blocks))
+    if drawn is not None:
+        found.append(Intervals(drawn))
     if options.boundary is not None:
-        found.append(Boundaries(options.boundary))
+        found.append(Boundaries(options.boundary, drawn))
     if options.objects:
-        found.append(Objects(options.objects, options.min_object))
+        found.append(Objects(options.objects, options.min_object, drawn))
     if _all_or_none([pair.confidence is not None for pair in pairs], "a confidence"):
-        found.append(Confidences())
+        found.append(Confidences(drawn))
     if options.areas:
-        found.append(Areas(None if options.intervals is None else blocks))
+        found.append(Areas(drawn))
     if _all_or_none([pair.other is not None for pair in pairs], "a second map"):
         found.append(Comparison(blocks))
     return tuple(found)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rsseg.errors import OptionError
 from rsseg.evaluation.agreement import Agreement
 from rsseg.evaluation.area import AreaEstimates, estimate_areas, with_block_errors
+from rsseg.evaluation.block_counter import MatrixCounter
 from rsseg.evaluation.counters import Counter, PairFacts
 from rsseg.evaluation.measures.blocks import Blocks
 from rsseg.evaluation.measures.intervals import BLOCKS
@@ -33,7 +34,9 @@ class Areas:
 
     def counters(self, facts: PairFacts) -> Mapping[str, Counter]:
         """See `Measurement`; whole class maps are counted by the engine."""
-        return {} if self.blocks is None else {BLOCKS: self.blocks.counter(facts)}
+        return (
+            {} if self.blocks is None else {BLOCKS: self.blocks.counter(MatrixCounter(facts.classes), facts)}
+        )
 
     def section(self, evaluation: Evaluation) -> Section:
         """See `Measurement`."""

@@ -1,16 +1,30 @@
-"""The blocks of ground that the bootstrap draws."""
+"""The blocks of ground that the bootstrap draws, and the intervals that sections get by them.
+
+Every measure counts blocks of its own and settles on its own side, which it says. All begin with the same blocks, those
+in which a pixel is compared, so sides differ only where one measure has so many numbers to a block that fewer are kept.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from rsseg.classes import ClassTable
 from rsseg.errors import OptionError
-from rsseg.evaluation.block_counts import BlockCounter, BlockCounts
-from rsseg.evaluation.bootstrap import FEW_BLOCKS, Interval
+from rsseg.evaluation.block_counter import BlockCounter, BlockGrid, PixelCounter
+from rsseg.evaluation.block_counts import BlockCounts
+from rsseg.evaluation.bootstrap import (
+    FEW_BLOCKS,
+    LEVEL,
+    Interval,
+    ScoreFunction,
+    ScoreIntervals,
+    score_intervals,
+)
 from rsseg.evaluation.counters import PairFacts
 from rsseg.evaluation.lengths import Length
-from rsseg.evaluation.sections import plain, plural
+from rsseg.evaluation.sections import Section, Table, number, plain, plural
 
 _FINEST = Length(64)
 _LEAST_PX = 16
@@ -33,8 +47,12 @@ class Blocks:
     replicates: int
     seed: int
 
-    def counter(self, facts: PairFacts) -> BlockCounter:
-        """What is counted in a pair.
+    def counter(self, counter: PixelCounter, facts: PairFacts) -> BlockCounter:
+        """What counts in the blocks of a pair; raises what `grid` does."""
+        return BlockCounter(counter=counter, grid=self.grid(facts))
+
+    def grid(self, facts: PairFacts) -> BlockGrid:
+        """The blocks of a pair's class map.
 
         Raises:
             OptionError: blocks are smaller than 16 pixels, or metres are unknown.
@@ -46,7 +64,7 @@ class Blocks:
                 f"blocks of {side} are {pixels:.3g} px of {facts.path}; expected at least {_LEAST_PX} px",
                 hint="blocks have to be wider than errors hang together: a field, a building with its shadow",
             )
-        return BlockCounter(classes=facts.classes, side=round(pixels), image=facts.image)
+        return BlockGrid(side=round(pixels), image=facts.image)
 
     def settled(self, counts: BlockCounts) -> BlockCounts:
         """The blocks that are drawn, of what was counted in all pairs."""
@@ -60,6 +78,7 @@ class Blocks:
     def facts(self, counts: BlockCounts) -> dict[str, Any]:
         """What is drawn, in plain JSON."""
         return {
+            "level": LEVEL,
             "block_side": str(self.side_of(counts)),
             "blocks": len(counts.blocks),
             "replicates": self.replicates,
@@ -82,6 +101,41 @@ class Blocks:
             lines.append(f"blocks of {self.side} were too many to keep, so their sides were doubled")
         return tuple(lines)
 
+    def with_intervals(
+        self,
+        section: Section,
+        counts: BlockCounts,
+        scores: ScoreFunction,
+        *,
+        titles: Mapping[str, str],
+        classes: ClassTable,
+    ) -> Section:
+        """A section with intervals of its scores: numbers, a table, and how they were taken.
+
+        The table takes the place of those that have names and numbers only, which it repeats.
+
+        Args:
+            section: what was measured.
+            counts: of the blocks of all pairs, as they were counted.
+            scores: takes the scores of their sum.
+            titles: how a person calls the scores that the table shows; JSON and spreadsheets have all.
+            classes: those that are compared.
+        """
+        counts = self.settled(counts)
+        found = score_intervals(counts, scores, replicates=self.replicates, seed=self.seed)
+        return replace(
+            section,
+            protocol=f"{section.protocol}+blocks{self.side_of(counts).word}",
+            scores={**section.scores, **_of_all(found)},
+            class_scores={**section.class_scores, **_of_classes(found)},
+            facts={**section.facts, **self.facts(counts)},
+            tables=(
+                *(table for table in section.tables if table.head is not None),
+                _interval_table(found, titles, classes),
+            ),
+            text=(*section.text, *self.text(counts)),
+        )
+
 
 def named_interval(name: str, interval: Interval) -> dict[str, float]:
     """Its ends and its standard error, by name."""
@@ -93,3 +147,38 @@ def interval_cells(interval: Interval, *, signed: bool = False) -> tuple[str, st
     form = "+.4f" if signed else ".4f"
     ends = ["-" if plain(end) is None else format(end, form) for end in (interval.low, interval.high)]
     return ends[0], ends[1], "-" if plain(interval.se) is None else f"{interval.se:.4f}"
+
+
+def _of_all(found: ScoreIntervals) -> dict[str, float]:
+    """The ends and standard errors of scores that are one number, by name."""
+    named = [named_interval(name, interval) for name, interval in found.summary.items()]
+    return {key: value for of in named for key, value in of.items()}
+
+
+def _of_classes(found: ScoreIntervals) -> dict[str, dict[int, float]]:
+    """The ends and standard errors of the scores of classes, by name and id."""
+    numbers: dict[str, dict[int, float]] = {}
+    for name, of_classes in found.classes.items():
+        for k, interval in of_classes.items():
+            for key, value in named_interval(name, interval).items():
+                numbers.setdefault(key, {})[k] = value
+    return numbers
+
+
+def _interval_table(found: ScoreIntervals, titles: Mapping[str, str], classes: ClassTable) -> Table:
+    rows = [
+        (titles[name], number(found.values.summary[name]), *interval_cells(interval))
+        for name, interval in found.summary.items()
+        if name in titles
+    ]
+    rows += [
+        (
+            f"{titles[name]} {classes.names[k]}",
+            number(found.values.classes[name][k]),
+            *interval_cells(interval),
+        )
+        for name, of_classes in found.classes.items()
+        if name in titles
+        for k, interval in of_classes.items()
+    ]
+    return Table(head=("score", "value", f"{100 * found.level:g} % from", "to", "SE"), rows=tuple(rows))

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from rsseg.errors import OptionError
+from rsseg.evaluation.block_counts import Counts
+from rsseg.evaluation.bootstrap import Values
 from rsseg.evaluation.boundary_scores import (
     BoundaryCounter,
     BoundaryCounts,
+    BoundaryScores,
     boundary_scores_of,
     tolerance_in_pixels,
 )
 from rsseg.evaluation.counters import Counter, PairFacts
 from rsseg.evaluation.lengths import Length
+from rsseg.evaluation.measures.blocks import Blocks
 from rsseg.evaluation.result import Evaluation
 from rsseg.evaluation.sections import Section, Table, by_class, number
 
 BOUNDARY = "boundary"
 """The name of the counter, and the key in JSON."""
+
+_SHOWN = {
+    "mean_boundary_iou": "mean boundary IoU",
+    "mean_boundary_f1": "mean boundary F1",
+    "boundary_iou": "boundary IoU",
+    "boundary_f1": "boundary F1",
+}
+"""The scores whose intervals fit a terminal; JSON and spreadsheets have all."""
 
 _LARGEST_PX = 64
 """Nothing further away is at a boundary, and the work grows with the distance."""
@@ -26,18 +39,32 @@ _LARGEST_PX = 64
 
 @dataclass(frozen=True)
 class Boundaries:
-    """See the module."""
+    """See the module; with `blocks` scores have intervals."""
 
     tolerance: Length
+    blocks: Blocks | None = None
 
     def counters(self, facts: PairFacts) -> Mapping[str, Counter]:
         """See `Measurement`."""
-        return {BOUNDARY: BoundaryCounter(classes=facts.classes, tolerance=self._pixels(facts))}
+        counter = BoundaryCounter(classes=facts.classes, tolerance=self._pixels(facts))
+        return {BOUNDARY: counter if self.blocks is None else self.blocks.counter(counter, facts)}
 
     def section(self, evaluation: Evaluation) -> Section:
         """See `Measurement`."""
-        counts: BoundaryCounts = evaluation.counted(BOUNDARY)
+        counts = evaluation.counted(BOUNDARY)
+        if self.blocks is None:
+            return self._section(evaluation, counts)
+        return self.blocks.with_intervals(
+            self._section(evaluation, BoundaryCounts.of(counts.total())),
+            counts,
+            partial(_values_of, mean_over=evaluation.scores.mean_over),
+            titles=_SHOWN,
+            classes=evaluation.classes,
+        )
+
+    def _section(self, evaluation: Evaluation, counts: BoundaryCounts) -> Section:
         scores = boundary_scores_of(counts, mean_over=evaluation.scores.mean_over)
+        values = _values(scores)
         lengths = counts.contour_label, counts.contour_map
         rows = [
             (
@@ -64,12 +91,9 @@ class Boundaries:
             name=BOUNDARY,
             title=f"Boundaries, tolerance {self.tolerance}",
             protocol=f"{evaluation.measure.title}+boundary{self.tolerance.word}",
-            scores={"mean_boundary_iou": scores.mean_iou, "mean_boundary_f1": scores.mean_f1},
+            scores=values.summary,
             class_scores={
-                "boundary_iou": by_class(scores.iou),
-                "boundary_f1": by_class(scores.f1),
-                "boundary_precision": by_class(scores.precision),
-                "boundary_recall": by_class(scores.recall),
+                **values.classes,
                 "reference_contour_pixels": by_class(lengths[0].tolist()),
                 "predicted_contour_pixels": by_class(lengths[1].tolist()),
             },
@@ -91,3 +115,21 @@ class Boundaries:
                 f"expected 1 to {_LARGEST_PX} px"
             )
         return pixels
+
+
+def _values(scores: BoundaryScores) -> Values:
+    """The scores under the names that they have in JSON."""
+    return Values(
+        summary={"mean_boundary_iou": scores.mean_iou, "mean_boundary_f1": scores.mean_f1},
+        classes={
+            "boundary_iou": by_class(scores.iou),
+            "boundary_f1": by_class(scores.f1),
+            "boundary_precision": by_class(scores.precision),
+            "boundary_recall": by_class(scores.recall),
+        },
+    )
+
+
+def _values_of(counts: Counts, mean_over: Sequence[int]) -> Values:
+    """The same of counts of blocks (7, K)."""
+    return _values(boundary_scores_of(BoundaryCounts.of(counts), mean_over=mean_over))

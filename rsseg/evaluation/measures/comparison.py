@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
-from rsseg.evaluation.bootstrap import Interval, ScoreIntervals, difference_intervals
+from rsseg.evaluation.block_counter import MatrixCounter
+from rsseg.evaluation.bootstrap import Interval, ScoreIntervals, difference_intervals, matrix_values
 from rsseg.evaluation.compare import (
     ComparisonCounter,
     ComparisonCounts,
@@ -38,7 +40,7 @@ class Comparison:
 
     def counters(self, facts: PairFacts) -> Mapping[str, Counter]:
         """See `Measurement`."""
-        blocks = self.blocks.counter(facts)
+        blocks = self.blocks.counter(MatrixCounter(facts.classes), facts)
         return {
             COMPARISON: ComparisonCounter(classes=facts.classes),
             "blocks_a": WhereBothHaveData(counter=blocks, second=False),
@@ -49,9 +51,13 @@ class Comparison:
         """See `Measurement`."""
         counts: ComparisonCounts = evaluation.counted(COMPARISON)
         a, b = (evaluation.measure.scores(confusion) for confusion in (counts.a, counts.b))
-        blocks = [self.blocks.settled(evaluation.counted(name)) for name in ("blocks_a", "blocks_b")]
+        blocks = tuple(self.blocks.settled(evaluation.counted(name)) for name in ("blocks_a", "blocks_b"))
         found = difference_intervals(
-            *blocks, replicates=self.blocks.replicates, seed=self.blocks.seed, mean_over=a.mean_over
+            blocks[0],
+            blocks[1],
+            partial(matrix_values, mean_over=a.mean_over),
+            replicates=self.blocks.replicates,
+            seed=self.blocks.seed,
         )
         test, kappas = mcnemar(counts), kappa_test(counts.a.matrix, counts.b.matrix)
         return Section(
@@ -100,7 +106,7 @@ def _class_numbers(
         one, other = getattr(a, name), getattr(b, name)
         numbers[f"{name}_a"], numbers[f"{name}_b"] = by_class(one), by_class(other)
         numbers[f"{name}_difference"] = by_class(x - y for x, y in zip(one, other, strict=True))
-        for k, interval in enumerate(found.classes[name]):
+        for k, interval in found.classes[name].items():
             for key, value in named_interval(f"{name}_difference", interval).items():
                 numbers.setdefault(key, {})[k] = value
     for name, pixels in zip(_OUTCOMES, counts.outcomes.T.tolist(), strict=True):
