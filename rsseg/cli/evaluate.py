@@ -10,9 +10,9 @@ import click
 
 from rsseg.cli import options as opt
 from rsseg.cli.console import emit_json, progress_bar, say
-from rsseg.cli.evaluate_data import evaluate_part
+from rsseg.cli.evaluate_data import Found, evaluate_part
 from rsseg.cli.evaluate_labels import label_options
-from rsseg.cli.evaluate_measures import Asked, measure_options, take_measures, write_page
+from rsseg.cli.evaluate_measures import Asked, measure_options, take_measures
 from rsseg.cli.evaluate_options import data_options, take_part
 from rsseg.cli.evaluate_pairs import EvaluateCommand, find_pairs
 from rsseg.errors import OptionError, ThresholdError
@@ -60,6 +60,7 @@ def evaluate(
     predictions: tuple[Path, ...],
     *,
     labels: tuple[Path, ...],
+    labels_as: str | None,
     pairs_file: str | None,
     protocol: str,
     erode: Any,
@@ -80,7 +81,8 @@ def evaluate(
     All pixels of all pairs are added up before scores are computed, by the protocol that every number names. Pixels
     without a label are left out; labelled pixels that are nodata in the class map are not compared, and shown.
     Label rasters on another grid or in another CRS are brought to the class map's pixels (nearest neighbour);
-    polygons are drawn on them. PREDICTION `-` reads class maps from standard input, one per line.
+    polygons are drawn on them. Label rasters hold class ids, 255 for no label; those of a published data set are read
+    as they were handed out with --labels-as. PREDICTION `-` reads class maps from standard input, one per line.
 
     With --data the images of a data set are predicted first, as `rsseg predict` would, where they are labelled.
 
@@ -95,15 +97,17 @@ def evaluate(
       rsseg evaluate town_classes.tif --labels lots.gpkg --attribute kind --value house=building
       rsseg evaluate town_classes.tif --labels town_labels.tif --fail-under iou:building=0.7
       rsseg evaluate maps/ --labels references/ --protocol isprs --erode 3
+      rsseg evaluate maps/ --labels masks_png/ --labels-as loveda --protocol loveda
       rsseg evaluate town_classes.tif --labels town_labels.tif --map tree=vegetation --map lawn=vegetation
       rsseg predict sheets/*.tif --output-dir maps/ | rsseg evaluate - --labels labels/ --json
       rsseg evaluate town_classes.tif --labels town_labels.tif --intervals --boundary 0.5m --objects building
       rsseg evaluate town_classes.tif --labels town_labels.tif --confidence town_confidence.tif --areas --intervals
-      rsseg evaluate new/ --labels labels/ --against old/ --report new.html --image images/
-      rsseg evaluate --data tiles/ --weights runs/first/best.safetensors
+      rsseg evaluate new/ --labels labels/ --against old/ --report new.html --image images/ --focus building
+      rsseg evaluate --data tiles/ --weights runs/first/best.safetensors --calibration
+      rsseg evaluate --data tiles/ --weights runs/new/best.safetensors --against runs/old/best.safetensors
       rsseg evaluate --data Potsdam/ --preset potsdam --split test --weights manet.safetensors --protocol isprs --tta d4
     """
-    from rsseg.evaluation import EvaluateOptions, LabelRules, Move, Threshold, missed_thresholds
+    from rsseg.evaluation import EvaluateOptions, LabelRules, Move, Threshold, missed_thresholds, read_as
 
     if as_csv and as_json:
         raise OptionError("--csv and --json exclude each other")
@@ -121,16 +125,23 @@ def evaluate(
         threads=threads,
         measures=asked.measures,
         limits=tuple(thresholds),
+        focus=asked.focus,
     )
     pairs = find_pairs(predictions, labels, pairs_file) if part is None else []
+    if labels_as is not None:
+        pairs = read_as(pairs, labels_as, erode=erode)
     with progress_bar("evaluate", quiet=quiet) as on_progress:
         if part is not None:
-            counters = asked.page_counters()
-            evaluation, images = evaluate_part(
-                part, options=options, counters=counters, on_progress=on_progress
+            found = evaluate_part(
+                part,
+                options=options,
+                counters=asked.page_counters(),
+                calibration=asked.calibration,
+                against=str(asked.against[0]) if asked.against else None,
+                on_progress=on_progress,
             )
         else:
-            evaluation, images = _evaluate_maps(
+            found = _evaluate_maps(
                 asked,
                 pairs,
                 _load_classes(class_source),
@@ -139,12 +150,13 @@ def evaluate(
                 overwrite=overwrite,
                 on_progress=on_progress,
             )
+    evaluation = found.evaluation
     _show(evaluation, as_csv=as_csv, as_json=as_json, quiet=quiet)
     _draw(evaluation, plot, quiet=quiet)
     if asked.differences is not None:
         say(f"{asked.differences}: where the two maps are right", quiet=quiet)
     if asked.report is not None:
-        write_page(asked.report, evaluation, images)
+        _write_page(asked.report, found, focus=asked.focus)
         say(f"{asked.report}: the page", quiet=quiet)
     missed = missed_thresholds(evaluation, thresholds)
     if missed:
@@ -160,7 +172,7 @@ def _evaluate_maps(
     options: EvaluateOptions,
     overwrite: bool,
     on_progress: Callable[[float], None],
-) -> tuple[Evaluation, list[Path]]:
+) -> Found:
     """Compare class maps that are there; the images of the page are named, too."""
     from rsseg.evaluation import evaluate_maps
 
@@ -188,7 +200,7 @@ def _evaluate_maps(
             overwrite=overwrite,
             on_progress=lambda done: on_progress(share + (1 - share) * done),
         )
-    return evaluation, images
+    return Found(evaluation=evaluation, images=images, made_with={})
 
 
 def _check_plot(plot: Path | None, *, overwrite: bool) -> None:
@@ -236,3 +248,9 @@ def _draw(evaluation: Evaluation, plot: Path | None, *, quiet: bool) -> None:
 
     write_confusion_plot(plot, evaluation)
     say(f"{plot}: confusion matrix", quiet=quiet)
+
+
+def _write_page(path: Path, found: Found, *, focus: str | None) -> None:
+    from rsseg.evaluation.page import write_report
+
+    write_report(path, found.evaluation, images=found.images, made_with=found.made_with, focus=focus)

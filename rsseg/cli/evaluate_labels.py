@@ -51,6 +51,12 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Lines of a class map, a tab and its labels, from a file or standard input.",
     ),
     click.option(
+        "--labels-as",
+        metavar="DATA SET",
+        help="Label rasters hold the values or colours in which a data set hands them out: isprs, isprs-eroded, uavid,"
+        " loveda, cityscapes, ade20k.  [default: class ids]",
+    ),
+    click.option(
         "--classes",
         "class_source",
         metavar="FILE|WEIGHTS",

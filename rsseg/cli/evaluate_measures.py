@@ -13,7 +13,7 @@ import click
 from rsseg.errors import OptionError
 
 if TYPE_CHECKING:
-    from rsseg.evaluation import Evaluation, Pair
+    from rsseg.evaluation import Pair
     from rsseg.evaluation.counters import CounterChoice
     from rsseg.evaluation.options import MeasureOptions
 
@@ -76,6 +76,11 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         " score and reliability curve.",
     ),
     click.option(
+        "--calibration",
+        is_flag=True,
+        help="The same with --data: the prediction gives the confidence; --maps keeps it.",
+    ),
+    click.option(
         "--areas",
         is_flag=True,
         help="Estimate the ground that each class covers on the whole class maps, with standard errors; with"
@@ -85,9 +90,9 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--against",
         multiple=True,
         type=_PATH,
-        metavar="MAP...",
+        metavar="MAP...|WEIGHTS",
         help="A second class map for each, or their folder: which is better, with intervals, McNemar's test, kappa"
-        " z-test, and a table of outcomes.",
+        " z-test, and a table of outcomes. With --data: second weights.",
     ),
     click.option(
         "--differences",
@@ -102,6 +107,12 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Write all of it as a page, with pictures of where the map is wrong.",
     ),
     click.option(
+        "--focus",
+        metavar="CLASS",
+        help="For the page: show where this class was missed and where it is a false alarm; a select on the page does"
+        " the same.  [default: of two classes the second]",
+    ),
+    click.option(
         "--image",
         "images",
         multiple=True,
@@ -111,7 +122,8 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
 )
 
-_FILES = ("confidence", "against", "differences", "report", "images")
+_FILES = ("confidence", "calibration", "against", "differences", "report", "focus", "images")
+"""Most of them are files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,9 +132,11 @@ class Asked:
 
     measures: MeasureOptions
     confidence: tuple[Path, ...]
+    calibration: bool
     against: tuple[Path, ...]
     differences: Path | None
     report: Path | None
+    focus: str | None
     images: tuple[Path, ...]
 
     @property
@@ -132,7 +146,7 @@ class Asked:
             "intervals": self.measures.intervals,
             "boundary": self.measures.boundary,
             "objects": self.measures.objects,
-            "calibration": self.confidence,
+            "calibration": self.confidence or self.calibration,
             "areas": self.measures.areas,
             "comparison": self.against,
         }
@@ -201,6 +215,11 @@ def take_measures(given: dict[str, Any], *, data: bool, overwrite: bool) -> Aske
     _check_together(numbers, wanted, files)
     if data:
         _check_with_data(wanted, files)
+    elif files["calibration"]:
+        raise OptionError(
+            "--calibration goes with --data, where the prediction gives the confidence",
+            hint="name those of the class maps: --confidence FILE...; `rsseg predict --confidence` writes them",
+        )
     for name, ending in (("differences", ".tif"), ("report", ".html")):
         path = files[name]
         if path is not None:
@@ -214,18 +233,6 @@ def take_measures(given: dict[str, Any], *, data: bool, overwrite: bool) -> Aske
     return Asked(measures=MeasureOptions(**wanted, **chosen), **files)
 
 
-def write_page(path: Path, evaluation: Evaluation, images: Sequence[Path]) -> None:
-    """Write the page.
-
-    Raises:
-        RasterError: an image cannot be read, or lies on another grid than its class map.
-        ResourceError: the page cannot be written.
-    """
-    from rsseg.evaluation.page import write_report
-
-    write_report(path, evaluation, images=list(images))
-
-
 def _check_together(numbers: Mapping[str, Any], wanted: Mapping[str, Any], files: Mapping[str, Any]) -> None:
     if numbers["min_object"] is not None and not wanted["objects"]:
         raise OptionError("--min-object goes with --objects", hint="add --objects CLASS")
@@ -236,8 +243,9 @@ def _check_together(numbers: Mapping[str, Any], wanted: Mapping[str, Any], files
         raise OptionError(
             "--differences goes with --against", hint="name the second class map: --against MAP"
         )
-    if files["images"] and files["report"] is None:
-        raise OptionError("--image goes with --report", hint="add --report FILE.html")
+    for name, option in (("images", "--image"), ("focus", "--focus")):
+        if files[name] and files["report"] is None:
+            raise OptionError(f"{option} goes with --report", hint="add --report FILE.html")
 
 
 def _check_with_data(wanted: Mapping[str, Any], files: Mapping[str, Any]) -> None:
@@ -247,16 +255,19 @@ def _check_with_data(wanted: Mapping[str, Any], files: Mapping[str, Any]) -> Non
             "--areas does not go with --data, which predicts only what is labelled",
             hint="predict whole images with rsseg predict, and compare the class maps",
         )
-    for name, option in (
-        ("confidence", "--confidence"),
-        ("against", "--against"),
-        ("images", "--image"),
+    by_hand = "predict with rsseg predict, and compare the class maps"
+    for name, option, hint in (
+        ("confidence", "--confidence", "add --calibration: the prediction then gives the confidence"),
+        ("differences", "--differences", by_hand),
+        ("images", "--image", "leave it out: the page shows the images of the data set"),
     ):
         if files[name]:
-            raise OptionError(
-                f"{option} goes with class maps, not with --data, which makes them",
-                hint="predict with rsseg predict, and compare the class maps",
-            )
+            raise OptionError(f"{option} goes with class maps, not with --data, which makes them", hint=hint)
+    if len(files["against"]) > 1:
+        raise OptionError(
+            f"--against: {len(files['against'])} values; with --data it takes one set of weights",
+            hint=by_hand,
+        )
 
 
 def _beside(pairs: Sequence[Pair], given: Sequence[Path], *, option: str, ending: str) -> dict[Path, Path]:

@@ -56,7 +56,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
 )
 _PREDICTION = ("tile", "halo", "context", "tta", "gsd", "device", "precision", "max_memory")
 _FILES = (
-    *("predictions", "labels", "pairs_file", "class_source"),
+    *("predictions", "labels", "pairs_file", "labels_as", "class_source"),
     *("class_name", "attribute", "values", "unlabelled", "layer", "aoi"),
 )
 """What says which files are compared, and what polygons in them mean."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,14 +59,24 @@ class LabelCoding:
 
 
 class CodedLabels:
-    """A label file of another coding as a `LabelSource`. Made by `open_coded_labels`."""
+    """A label file of another coding as a `LabelSource`. Made by `open_coded_labels`.
+
+    `in_strips` says that whole rows are read best, `block_bytes` is the size of a decoded block.
+    """
 
     def __init__(self, path: Path, source: LabelRaster | RasterSource, coding: LabelCoding) -> None:
         self.grid = source.grid
         self.block_bytes = source.block_bytes
+        self.in_strips = source.in_strips if isinstance(source, LabelRaster) else source.is_striped
         self._path = path
         self._source = source
         self._coding = coding
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the file."""
@@ -104,7 +114,7 @@ class CodedLabels:
             f"{self._path}: has the {self._coding.kind} {self._coding.describe(code)} at column"
             f" {window.col_off + place[1]}, row {window.row_off + place[0]} ({count} px nearby), which stands for no"
             f" class; known are {', '.join(known)}{f' and {more} more' if more > 0 else ''}",
-            hint="is this the right preset, and the label as it was published? An unknown code is never guessed",
+            hint="is this the right data set, and the label as it was published? An unknown code is never guessed",
         )
 
 

@@ -1,9 +1,10 @@
 """Which classes are compared, and what the ids of each raster mean.
 
-A class map or a label raster may name its classes in its sidecar. One that does not holds the ids of the classes
-given, or else of the class maps, or else of the protocol. Without moves all that are named must be the same. With
-moves (`--map`) they are brought together by name: those compared are the classes given, or else those of the class map
-(if it names none, of whatever raster names some) after its moves, and every other class has to become one of them.
+A class map or a label raster may name its classes in its sidecar, and labels that are coded as a data set hands them
+out have its classes. A raster that names none holds the ids of the classes given, or else of the class maps, or else of
+the protocol, or else of coded labels. Without moves all that are named must be the same. With moves (`--map`) they are
+brought together by name: those compared are the classes given, or else those of the class map (if it names none, of
+whatever raster names some) after its moves, and every other class has to become one of them.
 """
 
 from __future__ import annotations
@@ -65,7 +66,11 @@ def agree_on_classes(
     maps = {pair.prediction: read_categories(pair.prediction) for pair in pairs}
     others = {pair.other: read_categories(pair.other) for pair in pairs if pair.other is not None}
     labels = {pair.labels: _label_classes(pair) for pair in pairs}
-    return agree_on_tables(maps, labels, given, moves=moves, protocol=protocol, others=others)
+    codings = dict.fromkeys(f"labels are {pair.coding.text}" for pair in pairs if pair.coding is not None)
+    agreed = agree_on_tables(
+        maps, labels, given, moves=moves, protocol=protocol, others=others, coded=bool(codings)
+    )
+    return replace(agreed, notes=(*agreed.notes, *codings))
 
 
 def agree_on_tables(
@@ -76,8 +81,12 @@ def agree_on_tables(
     moves: Sequence[Move],
     protocol: Protocol,
     others: Tables | None = None,
+    coded: bool = False,
 ) -> Agreement:
-    """The same by the classes that class maps, labels and second maps name, None for those that name none."""
+    """The same by the classes that class maps, labels and second maps name, None for those that name none.
+
+    With `coded` labels, whose classes are known for sure, class maps that name none hold the ids of these.
+    """
     maps, first = {**(others or {}), **maps}, maps
     own = given or (None if None in first.values() else next(iter(first.values())))
     notes: tuple[str, ...] = ()
@@ -85,7 +94,7 @@ def agree_on_tables(
         own = next((t for t in (*maps.values(), *labels.values()) if t is not None), default)
         if own is default:
             notes = (f"the class maps do not name their classes; taken for those of {protocol.name}",)
-    if own is None and moves:
+    if own is None and (moves or coded):
         named = [(path, table) for path, table in {**labels, **maps}.items() if table is not None]
         for path, table in named[:1]:
             own, notes = table, (f"the class maps do not name their classes; taken for those of {path}",)
@@ -111,6 +120,8 @@ def agree_on_tables(
 def _label_classes(pair: Pair) -> ClassTable | None:
     if pair.opened is not None:
         return pair.opened.classes
+    if pair.coding is not None:
+        return pair.coding.classes
     return None if is_vector_file(pair.labels) else read_categories(pair.labels)
 
 

@@ -21,7 +21,7 @@ from rsseg.evaluation.measures.areas import check_every_class
 from rsseg.evaluation.options import EvaluateOptions
 from rsseg.evaluation.pairs import Pair
 from rsseg.evaluation.result import Evaluation, Measure, PairResult
-from rsseg.evaluation.rules import LabelRules
+from rsseg.evaluation.rules import LabelRules, id_of_class
 from rsseg.raster.env import gdal_env
 from rsseg.raster.grid import check_same_grid
 from rsseg.raster.labels import LabelRaster, open_label_raster
@@ -91,12 +91,15 @@ def check_agreed(agreed: Agreement, options: EvaluateOptions) -> None:
     """Refuse what cannot be found for the classes that are compared, before anything is read.
 
     Raises:
-        OptionError: areas are wanted but classes left out of the labels, or a limit is about a class without the score.
+        OptionError: areas are wanted but classes left out of the labels, or a limit or the focus is about a class that
+            is not there, or has no such score.
     """
     if options.measures.areas:
         check_every_class(agreed, options.erode)
     for limit in options.limits:
         limit.check_class(agreed, options.measures.objects)
+    if options.focus is not None and agreed.classes is not None:
+        id_of_class(options.focus, agreed.classes)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg.classes import IGNORE_INDEX, ClassTable
+from rsseg.data.coding import CodedLabels, open_coded_labels
 from rsseg.errors import RasterError
 from rsseg.evaluation.boundary import erode_boundaries
 from rsseg.evaluation.pairs import Pair
@@ -25,6 +26,8 @@ from rsseg.tiling import Window
 
 _ALIGNED_PX = 0.01
 """Pixels that are nowhere further apart than this count as the same."""
+
+_Raster = LabelRaster | CodedLabels
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,9 +94,9 @@ def open_labels(
 ) -> Labels:
     """Open labels and place them on the grid of the class map they are compared with.
 
-    Label rasters lie anywhere: on the map's pixels they are read as they are; on other pixels, or in another CRS, each
-    pixel of the map takes the label under its middle, and a note says so. Polygons are drawn on the map's grid. Labels
-    that are open already lie on the map's grid.
+    Label rasters hold class ids, or what the coding of the pair says. They lie anywhere: on the map's pixels they are
+    read as they are; on other pixels, or in another CRS, each pixel of the map takes the label under its middle, and a
+    note says so. Polygons are drawn on the map's grid. Labels that are open already lie on the map's grid.
 
     Args:
         pair: the class map and the labels.
@@ -161,13 +164,18 @@ def _draw_polygons(path: Path, grid: Grid, *, rules: LabelRules, classes: ClassT
 
 def _open_raster(pair: Pair, grid: Grid) -> _Placed:
     with ExitStack() as on_error:
-        source = on_error.enter_context(open_label_raster(pair.labels))
+        source: _Raster
+        if pair.coding is None:
+            source = open_label_raster(pair.labels)
+        else:
+            source = open_coded_labels(pair.labels, pair.coding.coding)
+        on_error.enter_context(source)
         placed = _place(source, grid, pair)
         on_error.pop_all()
     return placed
 
 
-def _place(source: LabelRaster, whole: Grid, pair: Pair) -> _Placed:
+def _place(source: _Raster, whole: Grid, pair: Pair) -> _Placed:
     """Find where labels lie on the map."""
     part = source.grid
     same_size = (part.width, part.height) == (whole.width, whole.height)
@@ -188,7 +196,7 @@ def _place(source: LabelRaster, whole: Grid, pair: Pair) -> _Placed:
     return _cut(source, whole, pair, offset=offset)
 
 
-def _cut(source: LabelRaster, whole: Grid, pair: Pair, *, offset: tuple[int, int]) -> _Placed:
+def _cut(source: _Raster, whole: Grid, pair: Pair, *, offset: tuple[int, int]) -> _Placed:
     """Labels on the pixels of the map, of which they cover a part."""
     col_off, row_off = offset
     covered = Window(col_off, row_off, source.grid.width, source.grid.height)
@@ -210,7 +218,7 @@ def _cut(source: LabelRaster, whole: Grid, pair: Pair, *, offset: tuple[int, int
     )
 
 
-def _warp(source: LabelRaster, whole: Grid, pair: Pair) -> _Placed:
+def _warp(source: _Raster, whole: Grid, pair: Pair) -> _Placed:
     """Labels on other pixels than the map's."""
     warped = warp_labels(source, grid=whole)
     if not warped.extent.pixels:

@@ -59,6 +59,7 @@ class EvaluateOptions:
         threads: how many read and count; None: one to a core.
         measures: what is measured besides the confusion matrix.
         limits: what scores are to reach; nothing is read where one of them never can (see `missed_thresholds`).
+        focus: the class whose errors a page tells apart; nothing is read where there is none of that name.
 
     Raises:
         OptionError: an unknown protocol, erosion where it has none, a radius outside 1 to 64, no thread, or a limit of
@@ -71,6 +72,7 @@ class EvaluateOptions:
     threads: int | None = None
     measures: MeasureOptions = field(default_factory=MeasureOptions)
     limits: tuple[Threshold, ...] = ()
+    focus: str | None = None
 
     def __post_init__(self) -> None:
         find_protocol(self.protocol).check_erosion(self.erode)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rsseg.classes import ClassTable
+from rsseg.data.presets.codings import PublishedLabels, published_labels
 from rsseg.errors import LabelError, OptionError, RasterError
+from rsseg.evaluation.protocols import Erosion
 from rsseg.raster.labels import LabelSource
 from rsseg.raster.vectors import is_vector_file
 
@@ -35,7 +37,8 @@ class Pair:
     """A class map and the labels it is compared with: a file, which is not looked into where it is `opened`.
 
     `confidence` is what `rsseg predict --confidence` wrote with the map, `other` a second class map that the first is
-    compared with; both have the pixels of the map.
+    compared with; both have the pixels of the map. `coding` is what the values or colours of a label raster mean that
+    lies as a published data set hands it out; None: they are class ids.
     """
 
     prediction: Path
@@ -43,6 +46,7 @@ class Pair:
     opened: OpenedLabels | None = None
     confidence: Path | None = None
     other: Path | None = None
+    coding: PublishedLabels | None = None
 
 
 def pair_up(predictions: Sequence[Path], labels: Sequence[Path]) -> list[Pair]:
@@ -110,6 +114,38 @@ def read_pairs(lines: Iterable[str], *, source: str) -> list[Pair]:
     return pairs
 
 
+def read_as(pairs: Sequence[Pair], name: str, *, erode: Erosion) -> list[Pair]:
+    """Read the labels of all pairs as a published data set hands them out.
+
+    Args:
+        pairs: with label rasters.
+        name: one of `rsseg.data.presets.codings.PUBLISHED_LABELS`.
+        erode: what is said of the edges of objects; see `EvaluateOptions`.
+
+    Raises:
+        OptionError: there is none of that name, labels are polygons, or references of ISPRS are said to be eroded and
+            are not, or the reverse, so that scores would go by a wrong name.
+    """
+    coding = published_labels(name)
+    if coding.eroded and erode != "given":
+        raise OptionError(
+            f"--labels-as {name}: these references came without the edges of objects",
+            hint="add --erode given",
+        )
+    if coding.eroded is False and erode == "given":
+        raise OptionError(
+            f"--labels-as {name}: these are whole references, not eroded ones",
+            hint=f"--labels-as {name}-eroded --erode given, or --erode 3 to erode them here",
+        )
+    for pair in pairs:
+        if is_vector_file(pair.labels):
+            raise OptionError(
+                f"{pair.labels}: these labels are polygons; --labels-as {name} is about label rasters",
+                hint="say what polygons are with --class or --attribute",
+            )
+    return [replace(pair, coding=coding) for pair in pairs]
+
+
 def beside_maps(maps: Sequence[Path], given: Sequence[Path], *, option: str, ending: str) -> dict[Path, Path]:
     """Find the file that goes with each class map: in the order given, or by name in a folder.
 
@@ -140,7 +176,8 @@ def beside_maps(maps: Sequence[Path], given: Sequence[Path], *, option: str, end
 def _file_for(prediction: Path, folder: Path, *, option: str, ending: str) -> Path:
     """The raster of the folder that is called like the map."""
     stem = prediction.stem.removesuffix(MAP_ENDING)
-    found = [path for path in _rasters_in(folder) if path.stem in (stem, prediction.stem, stem + ending)]
+    names = (stem, prediction.stem, stem + ending)
+    found = [path for path in _rasters_in(folder) if path.stem in names and path != prediction]
     if len(found) != 1:
         raise RasterError(
             f"{option} {folder}: holds {len(found)} files for {prediction.name}, expected one",

@@ -185,8 +185,8 @@ _TABLE = (
         name="loveda",
         text="LoveDA: means over all 7 classes, background included; overall accuracy over all pixels but no-data",
         classes=_LOVEDA,
-        handed_out="LoveDA's label files as handed out hold 1 to 7 and 0 for no data: evaluate those with --data "
-        "--preset loveda",
+        handed_out="LoveDA's label files as handed out hold 1 to 7 and 0 for no data: read those with "
+        "--labels-as loveda",
     ),
     Protocol(
         name="cityscapes",
@@ -200,8 +200,8 @@ _TABLE = (
         "the benchmark score is the mean of both",
         count=150,
         benchmark=True,
-        handed_out="ADE20K's label files as handed out hold 1 to 150 and 0 for no class: evaluate those with --data "
-        "--preset ade20k",
+        handed_out="ADE20K's label files as handed out hold 1 to 150 and 0 for no class: read those with "
+        "--labels-as ade20k",
     ),
 )
 

@@ -24,7 +24,7 @@ class PairResult:
     """The counts of one class map against one set of labels, and what a person should know about them.
 
     `counts` are those of further counters, by name; `mapped` is what classes cover on the whole map, where that was
-    asked for, with the first pair of each map.
+    asked for, with the first pair of each map. Maps that were made only to be compared are `gone` by now.
     """
 
     prediction: Path
@@ -35,6 +35,7 @@ class PairResult:
     mapped: ClassCounts | None = None
     confidence: Path | None = None
     other: Path | None = None
+    gone: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

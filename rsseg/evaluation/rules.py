@@ -70,7 +70,7 @@ class LabelRules:
         Raises:
             OptionError: a class that does not exist, or nothing says what lies between the features.
         """
-        class_id = None if self.class_name is None else _id_of(self.class_name, classes)
+        class_id = None if self.class_name is None else id_of_class(self.class_name, classes)
         values = {value: _id_or_ignore(name, classes) for value, name in self.values.items()}
         return FeatureClasses(
             class_id=class_id, values=values, unlabelled=self._unlabelled_id(class_id, classes)
@@ -101,11 +101,15 @@ class FeatureClasses:
 def _id_or_ignore(name: str, classes: ClassTable | None) -> int:
     """255 for `ignore` and for itself, as in labels, unless a class is called so; else the id of a class."""
     names = classes.names if classes is not None else ()
-    return IGNORE_INDEX if name in {IGNORE, str(IGNORE_INDEX)} - set(names) else _id_of(name, classes)
+    return IGNORE_INDEX if name in {IGNORE, str(IGNORE_INDEX)} - set(names) else id_of_class(name, classes)
 
 
-def _id_of(name: str, classes: ClassTable | None) -> int:
-    """The id of a class given by name or, failing that, by id."""
+def id_of_class(name: str, classes: ClassTable | None) -> int:
+    """The id of a class given by name or, failing that, by id; `classes` is None where nothing names them.
+
+    Raises:
+        OptionError: there is no such class.
+    """
     names = classes.names if classes is not None else ()
     if name in names:
         return names.index(name)

@@ -362,6 +362,37 @@ def test_the_help_names_every_protocol() -> None:
     assert f"Howscoresaretaken:{','.join(PROTOCOLS)}." in said
 
 
+def test_labels_are_read_as_they_were_handed_out(class_map: Path, labels: Path, tmp_path: Path) -> None:
+    raw = np.where(LABELS == 255, 0, LABELS + 1).astype(np.uint8)
+    files = ("--labels", write_raster(tmp_path / "raw.tif", raw[None]), "--labels-as", "loveda")
+
+    result = run(class_map, *files, "--protocol", "loveda", "--json")
+
+    document = json.loads(result.stdout)
+    assert [row[:2] for row in document["confusion_matrix"][:2]] == [[3, 1], [2, 3]]
+    assert document["ignored_pixels"] == 1
+    assert [c["name"] for c in document["classes"]][:2] == ["background", "building"]
+    assert "Note: labels are read as loveda hands them out, 7 classes by value; left out: 0" in result.stderr
+
+
+def test_labels_that_were_not_handed_out_so_are_refused_in_a_line(class_map: Path, tmp_path: Path) -> None:
+    files = ("--labels", write_raster(tmp_path / "raw.tif", np.full((1, 2, 5), 9, np.uint8)))
+
+    message = refused(run(class_map, *files, "--labels-as", "loveda"), 3)
+
+    assert "raw.tif: has the value 9 at column 0, row 0" in message
+    assert "Hint: is this the right data set" in message
+    assert "labels of 'loda': unknown" in refused(run(class_map, *files, "--labels-as", "loda"), 2)
+
+
+def test_the_help_names_every_coding_of_labels() -> None:
+    from rsseg.data.presets.codings import PUBLISHED_LABELS
+
+    said = run("--help").stdout
+    assert f"handsthemout:{','.join(PUBLISHED_LABELS)}." in "".join(said.split())
+    assert "--labels-as loveda --protocol loveda" in said
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_threads_do_not_matter(class_map: Path, labels: Path, threads: int) -> None:
     result = run(class_map, "--labels", labels, "--threads", threads, "--json")

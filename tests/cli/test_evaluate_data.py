@@ -17,9 +17,10 @@ from rsseg.cli.main import main
 from rsseg.data.presets.folders import load_table
 from rsseg.evaluation import confusion_matrix
 from rsseg.preprocess import Scaling
-from rsseg.weights import WeightCard, init_weights, save_weights
+from rsseg.weights import WeightCard, init_weights, load_card, save_weights
 from tests.data.labelled import brightest, replace_label, square, write_classes, write_features, write_tiles
 from tests.data.published import class_ids, image, write_loveda, write_vaihingen
+from tests.evaluation.pages import read_page
 from tests.making import THREE, random_pixels, read_band, write_argmax_weights, write_raster
 
 MACHINE = ("--device", "cpu", "--precision", "fp32", "--threads", "1")
@@ -245,6 +246,143 @@ def test_a_published_data_set_is_measured_and_shown(tmp_path: Path) -> None:
     assert found["notes"] == []
 
 
+# --- confidence, and second weights --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def others(tmp_path: Path) -> Path:
+    """Weights that are seldom right."""
+    table = load_card(str(write_argmax_weights(tmp_path / "same.safetensors")))
+    path = tmp_path / "others.safetensors"
+    save_weights(path, init_weights(table, seed=5), table)
+    return path
+
+
+def test_the_confidence_is_measured_as_by_hand(tiles: Path, weights: Path, tmp_path: Path) -> None:
+    for name in SPLIT["val"]:
+        by_hand(
+            tiles / "images" / f"{name}.tif",
+            tmp_path / f"{name}_classes.tif",
+            weights,
+            "--confidence",
+            tmp_path / f"{name}_confidence.tif",
+        )
+    maps = [tmp_path / f"{name}_classes.tif" for name in SPLIT["val"]]
+    labels = [tiles / "labels" / f"{name}.tif" for name in SPLIT["val"]]
+    sure = [tmp_path / f"{name}_confidence.tif" for name in SPLIT["val"]]
+
+    found = evaluate("--data", tiles, "--weights", weights, "--calibration", "--fail-over", "mce=1")
+
+    hand = rsseg("evaluate", *maps, "--labels", *labels, "--confidence", *sure, "--json")
+    assert found["calibration"] == json.loads(hand.stdout)["calibration"]
+    assert found["calibration"]["pixels"] == found["pixels"]
+    assert 0 < found["calibration"]["ece"] < 1
+
+
+def test_second_weights_are_compared_as_by_hand(
+    tiles: Path, weights: Path, others: Path, tmp_path: Path
+) -> None:
+    for folder, used in (("a", weights), ("b", others)):
+        (tmp_path / folder).mkdir()
+        for name in SPLIT["val"]:
+            by_hand(tiles / "images" / f"{name}.tif", tmp_path / folder / f"{name}_classes.tif", used)
+
+    found = evaluate("--data", tiles, "--weights", weights, "--against", others)
+
+    hand = rsseg(
+        "evaluate", tmp_path / "a", "--labels", tiles / "labels", "--against", tmp_path / "b", "--json"
+    )
+    expected = json.loads(hand.stdout)["comparison"]
+    names = {
+        "maps_a": ["b_classes.tif", "c_classes.tif"],
+        "maps_b": ["against/b_classes.tif", "against/c_classes.tif"],
+    }
+    assert found["comparison"] == {**expected, **names}
+    assert found["comparison"]["mean_iou_difference"] > 0.1
+
+
+def test_what_is_kept_can_be_compared_again(tiles: Path, weights: Path, others: Path, tmp_path: Path) -> None:
+    maps, wanted = tmp_path / "maps", ("--intervals", "16")
+    maps.mkdir()
+    data = ("--data", tiles, "--weights", weights, "--calibration", "--against", others, "--maps", maps)
+
+    found = evaluate(*data, *wanted)
+
+    again = rsseg(
+        *(
+            "evaluate",
+            maps,
+            "--labels",
+            tiles / "labels",
+            "--confidence",
+            maps,
+            "--against",
+            maps / "against",
+        ),
+        *(*wanted, "--json"),
+    )
+    assert compared(json.loads(again.stdout)) == compared(found)
+    assert sorted(path.name for path in maps.iterdir() if path.suffix != ".xml") == [
+        "against",
+        *(f"{name}_{kind}.tif" for name in SPLIT["val"] for kind in ("classes", "confidence")),
+    ]
+    for path in maps.glob("*_classes.tif*"):
+        path.unlink()
+    assert "b_confidence.tif: exists" in rsseg("evaluate", *data, *MACHINE).stderr
+    assert not list(maps.glob("*_classes.tif"))
+
+
+def test_scenes_predicted_alike_share_a_predictor(
+    tiles: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rsseg.prediction.engine import Predictor
+
+    made = list[Predictor]()
+    build = Predictor.__init__
+
+    def counted(self: Predictor, *args: Any) -> None:
+        made.append(self)
+        build(self, *args)
+
+    monkeypatch.setattr(Predictor, "__init__", counted)
+
+    evaluate("--data", tiles, "--weights", weights, "--calibration")
+
+    assert len(made) == 1
+
+
+def test_second_weights_of_other_classes_are_refused(tiles: Path, weights: Path, tmp_path: Path) -> None:
+    other = write_argmax_weights(tmp_path / "four.safetensors", bands=4)
+
+    result = rsseg("evaluate", "--data", tiles, "--weights", weights, "--against", other, *MACHINE)
+
+    assert result.exit_code == 3
+    assert (
+        f"{weights}: has the classes red, green, blue; {other} has class 0, class 1, class 2" in result.stderr
+    )
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_the_page_says_what_maps_were_made_with(
+    tiles: Path, weights: Path, others: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, kept: bool
+) -> None:
+    maps, page = tmp_path / "maps", tmp_path / "page.html"
+    maps.mkdir()
+    monkeypatch.chdir(maps)
+    (maps / "c_classes.tif").write_bytes(b"another map of this name, which has nothing to do with it")
+    where = ("--maps", maps, "--overwrite") if kept else ()
+
+    evaluate("--data", tiles, "--weights", weights, "--against", others, "--report", page, *where)
+
+    seen = read_page(page)
+    rows = seen.text
+    assert "data set tiles part val" in rows
+    assert "weights argmax weights_sha256" in rows
+    assert ("against: weights others" in rows) != kept
+    assert ("How b_classes.tif, like 1 more map, was predicted" in rows) == kept
+    assert ("c_classes.tif - -" in rows) != kept
+
+
 def test_interrupted_it_leaves_nothing(
     tiles: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -322,6 +460,8 @@ def test_many_scenes_give_few_notes(weights: Path, tmp_path: Path) -> None:
         (["--data", "tiles", "map.tif"], "a class map does not go with --data"),
         (["--data", "tiles", "--labels", "l.tif"], "--labels does not go with --data"),
         (["--data", "tiles", "--aoi", "a.geojson"], "--aoi does not go with --data"),
+        (["--data", "tiles", "--labels-as", "loveda"], "--labels-as does not go with --data"),
+        (["--data", "tiles", "--report", "p.html", "--focus", "roof"], "class 'roof': no such class"),
         (["--data", "tiles", "--classes", "c.json"], "--classes does not go with --data"),
         (["--data", "tiles", "--value", "a=b"], "--value does not go with --data"),
         (["--data", "tiles", "--tile", "0"], "tile is 0 px"),

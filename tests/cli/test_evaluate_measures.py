@@ -102,9 +102,9 @@ def test_every_section_names_its_protocol(town: Town) -> None:
 
     protocols = {
         "intervals": "plain+blocks32px",
-        "boundary": "plain+boundary2px",
-        "objects": "plain+objects",
-        "calibration": "plain+15bins",
+        "boundary": "plain+boundary2px+blocks32px",
+        "objects": "plain+objects+blocks32px",
+        "calibration": "plain+15bins+blocks32px",
         "areas": "plain+stratified+blocks32px",
         "comparison": "plain+both-maps+blocks32px",
     }
@@ -118,14 +118,20 @@ def test_the_csv_has_every_number_with_its_protocol(town: Town) -> None:
 
     values = {(line["protocol"], line["score"], line["class"]): line["value"] for line in lines}
     assert len(values) == len(lines)
-    assert values["plain+boundary2px", "boundary_f1", "building"] == str(
+    assert values["plain+boundary2px+blocks32px", "boundary_f1", "building"] == str(
         document["boundary"]["classes"][1]["boundary_f1"]
     )
-    assert values["plain+objects", "object_f1", "building"] == str(
+    assert values["plain+objects+blocks32px", "object_f1", "building"] == str(
         document["objects"]["classes"][0]["object_f1"]
     )
     assert values["plain+blocks32px", "mean_iou_low", ""] == str(document["intervals"]["mean_iou_low"])
-    assert values["plain+15bins", "ece", ""] == str(document["calibration"]["ece"])
+    assert values["plain+15bins+blocks32px", "ece", ""] == str(document["calibration"]["ece"])
+    assert values["plain+boundary2px+blocks32px", "mean_boundary_f1_low", ""] == str(
+        document["boundary"]["mean_boundary_f1_low"]
+    )
+    assert values["plain+objects+blocks32px", "object_f1_se", "building"] == str(
+        document["objects"]["classes"][0]["object_f1_se"]
+    )
     assert ("plain+stratified+blocks32px", "area_ha", "building") in values
     assert ("plain+both-maps+blocks32px", "only_a_right_pixels", "building") in values
 
@@ -150,6 +156,45 @@ def test_intervals_hold_the_scores_and_repeat(town: Town) -> None:
     assert found(town, "--intervals", "32px")["intervals"] == intervals
     assert found(town, "--intervals", "32px", "--seed", 1)["intervals"] != intervals
     assert "CAUTION: with fewer than 30 blocks" in run(town, "--intervals", "32px").stdout
+
+
+def test_boundaries_objects_and_calibration_have_intervals(town: Town) -> None:
+    asked = ("--boundary", "2", "--objects", "building", "--confidence", town.confidence)
+    alone, document = found(town, *asked), found(town, "--intervals", "32", *asked)
+
+    scores = {
+        "boundary": ("mean_boundary_iou", "mean_boundary_f1"),
+        "calibration": ("ece", "mce", "brier", "mean_confidence", "accuracy"),
+    }
+    of_building = {
+        "boundary": ("boundary_iou", "boundary_f1", "boundary_precision", "boundary_recall"),
+        "objects": ("object_f1", "object_precision", "object_recall", "object_iou"),
+    }
+    numbers = [(alone[name], document[name], score) for name, of in scores.items() for score in of]
+    numbers += [
+        (alone[name]["classes"][-1], document[name]["classes"][-1], score)
+        for name, of in of_building.items()
+        for score in of
+    ]
+    for without, section, score in numbers:
+        assert section[score] == without[score]
+        assert section[f"{score}_low"] <= section[score] <= section[f"{score}_high"]
+        assert section[f"{score}_se"] >= 0
+        assert f"{score}_low" not in without
+    assert {document[name]["blocks"] for name in ("intervals", "boundary", "objects", "calibration")} == {24}
+
+
+def test_intervals_of_boundaries_and_objects_are_shown(town: Town) -> None:
+    text = run(town, "--intervals", "32", "--boundary", "2", "--objects", "building").stdout
+
+    of_boundaries, of_objects = text.split("[plain+boundary2px+blocks32px]")[1].split("\n\nObjects")
+    for section, rows in (
+        (of_boundaries, ("mean boundary IoU ", "mean boundary F1 ", "boundary F1 building ")),
+        (of_objects, ("object F1 building ", "IoU of matched building ")),
+    ):
+        assert "95 % from" in section
+        assert "24 labelled blocks of 32 px" in section.replace("\n  ", " ")
+        assert all(section.count(row) == 1 for row in rows)
 
 
 def test_blocks_in_metres_are_the_same_as_in_pixels(town: Town) -> None:
@@ -519,7 +564,8 @@ def test_differences_of_several_maps_are_refused(town: Town, tmp_path: Path) -> 
     [
         ("--areas",),
         ("--confidence", "c.tif"),
-        ("--against", "m.tif"),
+        ("--against", "one", "two"),
+        ("--against", "one", "--differences", "d.tif"),
         ("--report", "p.html", "--image", "i.tif"),
     ],
 )
@@ -527,6 +573,35 @@ def test_what_needs_class_maps_does_not_go_with_a_data_set(args: tuple[str, ...]
     result = CliRunner().invoke(main, ["evaluate", "--data", "tiles", *args])
 
     assert "--data" in refused(result, 2)
+
+
+def test_what_would_do_instead_is_said(town: Town) -> None:
+    confidence = CliRunner().invoke(main, ["evaluate", "--data", "tiles", "--confidence", "c.tif"])
+
+    assert "Hint: add --calibration" in refused(confidence, 2)
+    assert "Hint: name those of the class maps: --confidence FILE..." in refused(
+        run(town, "--calibration"), 2
+    )
+
+
+def test_errors_of_one_class_are_shown_on_the_page(town: Town, tmp_path: Path) -> None:
+    named, by_id = tmp_path / "named.html", tmp_path / "id.html"
+
+    assert run(town, "--report", named, "--focus", "ground").exit_code == 0
+    assert run(town, "--report", by_id, "--focus", "0").exit_code == 0
+
+    assert "Found, missed and false alarms are about ground." in named.read_text()
+    assert by_id.read_bytes() == named.read_bytes()
+
+
+def test_a_class_to_show_must_be_there_and_have_a_page(
+    town: Town, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("rsseg.evaluation.engine.count_pair")  # nothing is counted before
+    page = ("--report", tmp_path / "p.html")
+
+    assert "class 'roof': no such class" in refused(run(town, *page, "--focus", "roof"), 2)
+    assert "--focus goes with --report" in refused(run(town, "--focus", "building"), 2)
 
 
 def test_the_second_map_must_have_the_same_classes(town: Town, tmp_path: Path) -> None:

@@ -366,7 +366,7 @@ def test_how_ids_of_nameless_labels_are_read_is_said(
 
     assert notes[-1].startswith(f"ids are taken as 0 to {count - 1}; ")
     assert f"hold 1 to {count} and 0 for no " in notes[-1]
-    assert notes[-1].endswith(f"--data --preset {name}")
+    assert notes[-1].endswith(f"--labels-as {name}")
     if named:
         assert evaluate_maps([Pair(labels, class_map)], options=options).notes == ()
 
@@ -381,7 +381,7 @@ def test_the_highest_id_of_label_files_as_handed_out_shows_what_they_are(tmp_pat
         evaluate_maps([Pair(class_map, labels)], options=options)
 
     assert str(caught.value.hint) == PROTOCOLS["loveda"].handed_out
-    assert "--data --preset loveda" in PROTOCOLS["loveda"].handed_out
+    assert "--labels-as loveda" in PROTOCOLS["loveda"].handed_out
     sorted_out = replace(options, moves=(Move.parse("labels:7=ignore"),))
     assert evaluate_maps([Pair(class_map, labels)], options=sorted_out).confusion.ignored == np.count_nonzero(
         ids == 6

@@ -15,12 +15,13 @@ from rsseg.classes import ClassTable
 from rsseg.errors import OptionError, RasterError, ResourceError
 from rsseg.evaluation import EvaluateOptions, Pair, evaluate_maps
 from rsseg.evaluation.page import page_counters, places, write_report
+from rsseg.evaluation.page.pictures import OUTCOMES
 from rsseg.evaluation.page.provenance import MOST_ROWS, names_of
 from rsseg.evaluation.page.writing import WINDOW_SIDE, WINDOWS
 from rsseg.evaluation.result import Evaluation
 from rsseg.version import __version__
 from tests.evaluation.files import DEGREES, NOWHERE, random_ids, write_ids
-from tests.evaluation.pages import ALL_MEASURES, NASTY, Report, make_report, read_page
+from tests.evaluation.pages import ALL_MEASURES, NASTY, Report, Seen, make_report, read_page
 from tests.making import THREE, UTM, random_pixels, write_raster
 
 TWO = ClassTable(NASTY.classes[:2])
@@ -151,19 +152,45 @@ def test_without_an_image_the_page_says_how_to_show_it(tmp_path: Path) -> None:
 
 
 def test_of_two_classes_missed_and_false_alarms_are_told_apart(tmp_path: Path) -> None:
-    text = make_report(tmp_path, classes=TWO).page.text
+    page = make_report(tmp_path, classes=TWO).page
 
-    assert "missed" in text
-    assert "false alarm" in text
-    assert f"are about {TWO.names[1]}" in text
+    assert legend_of(page) == ["right", "found", "missed", "false alarm", "no data", "no label"]
+    assert f"are about {TWO.names[1]}" in page.text
+    assert chosen(page) == "1"
 
 
 def test_of_more_classes_only_when_one_is_asked_for(report: Report, tmp_path: Path) -> None:
-    assert "false alarm in the map" not in report.page.text
+    assert legend_of(report.page) == ["right", "wrong", "no data", "no label"]
+    assert "are about" not in report.page.text
+    assert chosen(report.page) is None
 
-    write_report(tmp_path / "focus.html", report.evaluation, focus=NASTY.names[0])
+    for focus in (NASTY.names[0], "0"):
+        write_report(tmp_path / "focus.html", report.evaluation, focus=focus)
 
-    assert f"are about {NASTY.names[0]}" in read_page(tmp_path / "focus.html").text
+        page = read_page(tmp_path / "focus.html")
+        assert f"are about {NASTY.names[0]}" in page.text
+        assert chosen(page) == "0"
+        assert legend_of(page) == [
+            *("right", "found", "missed", "false alarm", "other errors", "no data", "no label"),
+        ]
+
+
+def test_every_class_can_be_chosen_on_the_page(report: Report) -> None:
+    options = [o for o in report.page.named("option") if o["value"].isdecimal() or not o["value"]]
+
+    assert [o["value"] for o in options] == ["", "0", "1", "2"]
+    assert "Errors of all classes, in one colour" in report.page.text
+
+
+def legend_of(page: Seen) -> list[str]:
+    """What the first legend of errors explains."""
+    codes = [item for item in page.named("li") if "data-code" in item]
+    return [OUTCOMES[int(item["data-code"])].name for item in codes[: len(OUTCOMES)] if "hidden" not in item]
+
+
+def chosen(page: Seen) -> str | None:
+    """The class that is chosen in the first place."""
+    return next((o["value"] for o in page.named("option") if "selected" in o), None)
 
 
 def test_an_unknown_class_is_refused(report: Report, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import base64
 import io
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from rsseg.classes import ClassInfo, ClassTable
@@ -14,6 +15,7 @@ from rsseg.evaluation.page.pictures import (
     FOUND,
     MISSED,
     NOT_COMPARED,
+    OTHERS,
     OUTCOMES,
     RIGHT,
     UNLABELLED,
@@ -21,6 +23,8 @@ from rsseg.evaluation.page.pictures import (
     draw_layers,
     outcomes_of,
 )
+from rsseg.evaluation.page.places import LEGEND, outcome_codes
+from tests.evaluation.files import random_ids
 
 LABEL = np.array([[0, 0, 1, 1, 2, 1, 255, 255]], np.uint8)
 PREDICTION = np.array([[0, 1, 1, 2, 0, 255, 0, 255]], np.uint8)
@@ -45,8 +49,19 @@ def test_pixels_are_right_wrong_not_compared_or_unlabelled() -> None:
 
 def test_errors_of_one_class_are_told_apart() -> None:
     assert outcomes_of(LABEL, PREDICTION, 1).tolist() == [
-        [RIGHT, FALSE, FOUND, MISSED, WRONG, NOT_COMPARED, UNLABELLED, UNLABELLED]
+        [RIGHT, FALSE, FOUND, MISSED, OTHERS, NOT_COMPARED, UNLABELLED, UNLABELLED]
     ]
+
+
+@pytest.mark.parametrize("focus", [None, 0, 1, 2])
+def test_all_that_can_be_in_a_picture_looks_different_and_is_in_the_legend(focus: int | None) -> None:
+    label, prediction = random_ids(30, 30, seed=1), random_ids(30, 30, seed=2)
+    shown = outcome_codes(focus, classes=3)
+
+    assert set(np.unique(outcomes_of(label, prediction, focus))) == shown
+    assert len({OUTCOMES[code].rgba for code in shown}) == len(shown)
+    assert set(LEGEND) == set(range(len(OUTCOMES)))
+    assert outcome_codes(0, classes=2) == set(LEGEND) - {WRONG, OTHERS}
 
 
 def test_the_picture_of_errors_has_the_colours_of_the_legend() -> None:

@@ -145,6 +145,15 @@ def test_files_go_with_maps_by_name_in_a_folder(tmp_path: Path) -> None:
     assert found == dict(zip(maps, given[:3], strict=True))
 
 
+def test_the_folder_may_be_that_of_the_maps(tmp_path: Path) -> None:
+    maps = files(tmp_path / "maps", "a_classes.tif", "b.tif")
+    given = files(tmp_path / "maps", "a_confidence.tif", "b_confidence.tif")
+
+    found = beside_maps(maps, [tmp_path / "maps"], option="--confidence", ending="_confidence")
+
+    assert found == dict(zip(maps, given, strict=True))
+
+
 def test_a_folder_with_two_files_for_a_map_is_refused(tmp_path: Path) -> None:
     maps = files(tmp_path / "maps", "a_classes.tif")
     files(tmp_path / "sure", "a_confidence.tif", "a.tif")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rsseg.classes import ClassTable
-from rsseg.data.presets.folders import load_table
+from rsseg.data.presets.codings import published_labels
 from rsseg.errors import LabelError, OptionError
 from rsseg.evaluation import PROTOCOLS, EvaluateOptions, Measure, Threshold, count_pixels
 from rsseg.evaluation.boundary import erode_boundaries
@@ -142,9 +142,9 @@ def test_options_that_mean_nothing_are_refused(options: dict[str, object], messa
 
 
 @pytest.mark.parametrize("name", [name for name in PROTOCOLS if PROTOCOLS[name].handed_out])
-def test_what_is_said_of_label_files_is_how_the_preset_reads_them(name: str) -> None:
+def test_what_is_said_of_label_files_is_how_they_are_read(name: str) -> None:
     """The value 0 is left out, and the others are ids and one more."""
-    coding = load_table(name).value_coding(left_out=[0])
+    coding = published_labels(name).coding
     count = len(PROTOCOLS[name].own_classes() or ())
 
     assert coding.codes.tolist() == list(range(count + 1))

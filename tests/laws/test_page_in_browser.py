@@ -20,8 +20,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rsseg.classes import ClassInfo, ClassTable
 from rsseg.evaluation.page import write_report
-from tests.evaluation.pages import ALL_MEASURES, Report, make_report
+from tests.evaluation.pages import ALL_MEASURES, NASTY, Report, make_report, read_page
+from tests.evaluation.test_page_pictures import decoded
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _PATIENCE_S = 180
@@ -69,10 +71,32 @@ _USE = """
     const sort = () => { table.tHead.querySelectorAll("button")[2].click(); return column(); };
     found.sorted = [sort(), sort(), table.tHead.rows[0].cells[2].getAttribute("aria-sort")];
 """
+_CHOOSE = """
+    const focus = document.getElementById("focus");
+    const pictures = [...document.querySelectorAll(".errors img, .wrong img")];
+    const channel = new MessageChannel();  // timers would use up the time of the page, which is not that of a clock
+    const turn = () => new Promise((done) => { channel.port1.onmessage = done; channel.port2.postMessage(0); });
+    const changed = async (value) => {
+      const before = pictures.at(-1).src;
+      focus.value = value;
+      focus.dispatchEvent(new Event("change"));
+      while (pictures.at(-1).src === before) await turn();
+    };
+    const legend = () => [...document.querySelectorAll(".outcomes li")].filter((item) => !item.hidden)
+      .map((item) => item.firstChild.nextSibling.data.trim());
+    found.shown = !focus.closest(".controls").hidden;
+    found.begun = [focus.value, legend(), document.querySelector(".focus") === null];
+    found.own = pictures.map((picture) => picture.alt);
+    await changed("%s");
+    found.pictures = pictures.map((picture) => [picture.src, picture.alt]);
+    found.legend = legend();
+    await changed("");
+    found.back = [pictures.map((picture) => picture.src), pictures.map((picture) => picture.alt), legend()];
+"""
 _MEASURE = """
     const root = document.documentElement;
     found.widths = [root.clientWidth, root.scrollWidth];
-    found.outside = [...document.querySelectorAll("h1, h2, h3, p, li, figure, .cards div, .scroll, .controls")]
+    found.outside = [...document.querySelectorAll("h1, h2, h3, p, li, figure, select, .cards div, .scroll, .controls")]
       .filter((element) => element.getBoundingClientRect().right > root.clientWidth + 0.5)
       .map((element) => element.outerHTML.slice(0, 80));
 """
@@ -171,6 +195,32 @@ def test_it_works_by_keyboard_without_a_fault_or_a_request(browser: str, report:
     assert len(set(rising)) > 1
 
 
+def test_errors_of_a_class_are_told_apart_where_it_is_chosen(browser: str, report: Report) -> None:
+    """They are those that the page has when it is written with this class: pixels, texts and legend."""
+    chosen = report.path.with_name("chosen.html")
+    images = [report.path.parent / f"image{number}.tif" for number in range(2)]
+    write_report(chosen, report.evaluation, images=images, focus="1")
+
+    found = ask(browser, report.path, steps=_CHOOSE % 1, width=1200)
+    expected = ask(browser, chosen, steps=_CHOOSE % 0, width=1210)
+
+    assert found["faults"] == []
+    assert found["shown"]
+    assert found["begun"][0] == ""
+    assert expected["begun"] == ["1", found["legend"], True]
+    assert [found["legend"].count(name) for name in ("wrong", "missed", "other errors")] == [0, 2, 2]
+    assert [alt for _, alt in found["pictures"]] == expected["own"]
+    assert found["back"][1:] == [found["own"], found["begun"][1]]
+    written = [(p["src"], p["alt"]) for p in read_page(chosen).named("img") if "errors" in p["alt"].lower()]
+    assert len(found["pictures"]) == len(written) > 2
+    for (drawn, alt), (source, text) in zip(found["pictures"], written, strict=True):
+        assert alt == text
+        a, b = (decoded(uri).astype(int) for uri in (drawn, source))
+        assert a.shape == b.shape
+        np.testing.assert_array_equal(a[..., 3], b[..., 3])
+        assert abs(a - b)[b[..., 3] > 0].max() <= 2  # a canvas multiplies colours by their opacity
+
+
 @pytest.mark.parametrize("dark", [False, True])
 def test_axe_finds_nothing_to_complain_of(browser: str, axe: str, report: Report, dark: bool) -> None:
     found = ask(browser, report.path, steps=_AXE, library=axe, dark=dark, width=1000 + dark)
@@ -190,8 +240,12 @@ def test_axe_would_complain_of_a_picture_without_a_text(browser: str, axe: str, 
     assert "image-alt" in [name for name, _ in found["violations"]]
 
 
-def test_nothing_sticks_out_on_a_phone(browser: str, report: Report, tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", ["short", "screen;silver screen;projection screen;the screen of a cinema"])
+def test_nothing_sticks_out_on_a_phone(browser: str, report: Report, tmp_path: Path, named: str) -> None:
     """A browser window cannot be that narrow, but a frame in it can."""
+    if named != "short":
+        classes = ClassTable((*NASTY.classes[:2], ClassInfo(2, named, "#0000FF")))
+        report = make_report(tmp_path, classes=classes)
     source = report.path.read_text(encoding="utf-8").replace("<head>", "<head>" + _LISTEN, 1)
     (tmp_path / "inner.html").write_text(
         source.replace("</body>", f"{_TELL % _MEASURE}</body>"), encoding="utf-8"

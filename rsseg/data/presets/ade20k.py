@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rsseg.data.coding import LabelCoding
 from rsseg.data.entries import CardNotes, DataSetPlan, SceneEntry
-from rsseg.data.presets.folders import Table, find_files, find_folder, load_table, pair
+from rsseg.data.presets.codings import published_labels
+from rsseg.data.presets.folders import find_files, find_folder, pair
 
 _PRESET = "ade20k"
 
@@ -16,19 +18,18 @@ def plan_ade20k(folder: Path) -> DataSetPlan:
     Raises:
         LabelError: folders or files are missing.
     """
-    table = load_table(_PRESET)
+    labels = published_labels(_PRESET)
     return DataSetPlan(
         source=folder,
-        classes=table.classes,
-        train=_part(folder, "training", "train", table),
-        val=_part(folder, "validation", "val", table),
+        classes=labels.classes,
+        train=_part(folder, "training", "train", labels.coding),
+        val=_part(folder, "validation", "val", labels.coding),
         gray_as_rgb=True,
         card=CardNotes(data="ADE20K, scene parsing (150 classes)", licence="images for research"),
     )
 
 
-def _part(folder: Path, part: str, short: str, table: Table) -> tuple[SceneEntry, ...]:
-    coding = table.value_coding(left_out=[0])
+def _part(folder: Path, part: str, short: str, coding: LabelCoding) -> tuple[SceneEntry, ...]:
     images, labels = (
         find_files(
             find_folder(find_folder(folder, [kind], preset=_PRESET), [part], preset=_PRESET),

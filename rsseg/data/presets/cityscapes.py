@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rsseg.data.coding import LabelCoding
 from rsseg.data.entries import CardNotes, DataSetPlan, SceneEntry
-from rsseg.data.presets.folders import Table, find_files, find_folder, load_table, pair
+from rsseg.data.presets.codings import published_labels
+from rsseg.data.presets.folders import find_files, find_folder, pair
 
 _PRESET = "cityscapes"
 
@@ -16,18 +18,17 @@ def plan_cityscapes(folder: Path) -> DataSetPlan:
     Raises:
         LabelError: folders or files are missing.
     """
-    table = load_table(_PRESET)
+    labels = published_labels(_PRESET)
     return DataSetPlan(
         source=folder,
-        classes=table.classes,
-        train=_part(folder, "train", table),
-        val=_part(folder, "val", table),
+        classes=labels.classes,
+        train=_part(folder, "train", labels.coding),
+        val=_part(folder, "val", labels.coding),
         card=CardNotes(data="Cityscapes, fine labels", licence="data for non-commercial research"),
     )
 
 
-def _part(folder: Path, part: str, table: Table) -> tuple[SceneEntry, ...]:
-    coding = table.value_coding(left_out=map(int, table.lists["left_out"]))
+def _part(folder: Path, part: str, coding: LabelCoding) -> tuple[SceneEntry, ...]:
     images = _by_frame(folder, "leftImg8bit", part, r"(.+)_leftImg8bit\.png")
     labels = _by_frame(folder, "gtFine", part, r"(.+)_gtFine_labelIds\.png")
     return pair(images, labels, coding, preset=_PRESET)

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsseg.data.entries import CardNotes, DataSetPlan
+from rsseg.data.presets.codings import published_labels
 from rsseg.data.presets.folders import find_files, find_folder, load_table, pick
-
-_BLACK = (0, 0, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +75,7 @@ def plan_isprs(folder: Path, layout: Layout) -> DataSetPlan:
     """
     preset = layout.table
     table = load_table(preset)
-    coding = table.color_coding(left_out=[_BLACK] if layout.eroded else [])
+    coding = published_labels("isprs-eroded" if layout.eroded else "isprs").coding
     images = find_files(find_folder(folder, [layout.images], preset=preset), layout.image_name, preset=preset)
     labels = find_files(find_folder(folder, layout.labels, preset=preset), layout.label_name, preset=preset)
     lists = table.lists

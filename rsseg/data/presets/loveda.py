@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rsseg.data.coding import LabelCoding
 from rsseg.data.entries import CardNotes, DataSetPlan, SceneEntry
-from rsseg.data.presets.folders import Table, find_files, find_folder, load_table, pair
+from rsseg.data.presets.codings import published_labels
+from rsseg.data.presets.folders import find_files, find_folder, pair
 
 _PRESET = "loveda"
 _NAME = r"(\d+)\.png"
@@ -17,18 +19,17 @@ def plan_loveda(folder: Path) -> DataSetPlan:
     Raises:
         LabelError: folders or files are missing.
     """
-    table = load_table(_PRESET)
+    labels = published_labels(_PRESET)
     return DataSetPlan(
         source=folder,
-        classes=table.classes,
-        train=_part(folder, "Train", table),
-        val=_part(folder, "Val", table),
+        classes=labels.classes,
+        train=_part(folder, "Train", labels.coding),
+        val=_part(folder, "Val", labels.coding),
         card=CardNotes(data="LoveDA", licence="data under CC BY-NC-SA 4.0, academic use only", gsd_m=0.3),
     )
 
 
-def _part(folder: Path, part: str, table: Table) -> tuple[SceneEntry, ...]:
-    coding = table.value_coding(left_out=[0])
+def _part(folder: Path, part: str, coding: LabelCoding) -> tuple[SceneEntry, ...]:
     entries: list[SceneEntry] = []
     for kind in ("Urban", "Rural"):
         place = find_folder(find_folder(folder, [part], preset=_PRESET), [kind], preset=_PRESET)

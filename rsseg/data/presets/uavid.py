@@ -6,7 +6,8 @@ from pathlib import Path
 
 from rsseg.data.coding import LabelCoding
 from rsseg.data.entries import CardNotes, DataSetPlan, SceneEntry
-from rsseg.data.presets.folders import find_files, find_folder, load_table, pair
+from rsseg.data.presets.codings import published_labels
+from rsseg.data.presets.folders import find_files, find_folder, pair
 
 _PRESET = "uavid"
 _FRAME = r"(\d+)\.png"
@@ -18,13 +19,12 @@ def plan_uavid(folder: Path) -> DataSetPlan:
     Raises:
         LabelError: folders or files are missing.
     """
-    table = load_table(_PRESET)
-    coding = table.color_coding()
+    labels = published_labels(_PRESET)
     return DataSetPlan(
         source=folder,
-        classes=table.classes,
-        train=_frames(find_folder(folder, ["uavid_train", "train"], preset=_PRESET), coding),
-        val=_frames(find_folder(folder, ["uavid_val", "val"], preset=_PRESET), coding),
+        classes=labels.classes,
+        train=_frames(find_folder(folder, ["uavid_train", "train"], preset=_PRESET), labels.coding),
+        val=_frames(find_folder(folder, ["uavid_val", "val"], preset=_PRESET), labels.coding),
         card=CardNotes(data="UAVid"),
     )
 

@@ -1,11 +1,18 @@
-// The page is complete without this: here a slider uncovers the image, and tables are sorted.
+// The page is complete without this: here a slider uncovers the image, errors of a class are told apart, and tables are
+// sorted.
 "use strict";
+
+const legends = [...document.querySelectorAll(".outcomes")];
+const outcomes = [...legends[0].children].map(({ dataset, firstChild }) => (
+  { code: Number(dataset.code), rgba: dataset.rgba.split(" ").map(Number), name: firstChild.nextSibling.data.trim() }));
+const focus = document.getElementById("focus");
+const own = new Map();  // what each picture of errors shows now: source and text
+for (const image of document.querySelectorAll(".errors img, .wrong img")) own.set(image, { src: image.src, alt: image.alt });
 
 for (const figure of document.querySelectorAll("figure.errors")) {
   const picture = figure.querySelector(".picture");
   const overlay = picture.querySelector("img");
   const [select, range, output] = ["select", "input", "output"].map((tag) => figure.querySelector(tag));
-  const own = { src: overlay.src, alt: overlay.alt };
   const edge = picture.appendChild(document.createElement("div"));
   edge.className = "edge";
   const cover = () => {
@@ -16,14 +23,85 @@ for (const figure of document.querySelectorAll("figure.errors")) {
   };
   range.addEventListener("input", cover);
   select.addEventListener("change", () => {
-    const other = figure.parentElement.querySelector(`.small .${select.value} img`);
-    overlay.src = (other ?? own).src;
-    overlay.alt = (other ?? own).alt;
+    const { src, alt } = figure.parentElement.querySelector(`.small .${select.value} img`) ?? own.get(overlay);
+    Object.assign(overlay, { src, alt });
   });
   select.value = "errors";  // browsers remember what was chosen before the page was loaded again
   range.value = 100;
   cover();
   figure.querySelector(".controls").hidden = false;
+}
+
+// Errors of another class are drawn from the pictures of labels and class map, whose pixels are ids of classes.
+
+// Width and height as written: an image that was just given another picture does not know those of that yet.
+const sizeOf = (image) => ["width", "height"].map((side) => Number(image.getAttribute(side)));
+
+// The ids in a picture, row by row: a PNG as rsseg writes it, a byte to a pixel.
+async function idsOf(image) {
+  const bytes = Uint8Array.from(atob(image.src.split(",")[1]), (letter) => letter.charCodeAt(0));
+  const view = new DataView(bytes.buffer);
+  const packed = [];
+  for (let at = 8; at < bytes.length; at += 12 + view.getUint32(at)) {
+    if (view.getUint32(at + 4) === 0x49444154) packed.push(bytes.subarray(at + 8, at + 8 + view.getUint32(at)));
+  }
+  const unpacked = new Blob(packed).stream().pipeThrough(new DecompressionStream("deflate"));
+  const rows = new Uint8Array(await new Response(unpacked).arrayBuffer());
+  const [width] = sizeOf(image);
+  return rows.filter((_, place) => place % (width + 1) !== 0);  // each row begins with its filter: none
+}
+
+// As `outcomes_of` of pictures.py; no class has the id -1.
+const outcomeOf = (label, map, id) => {
+  if (label === 255) return 6;
+  if (map === 255) return 5;
+  if (label === map) return label === id ? 2 : 0;
+  return label === id ? 3 : map === id ? 4 : id < 0 ? 1 : 7;
+};
+
+async function drawErrors(image, id) {
+  const place = image.closest("article");
+  const [labels, map] = await Promise.all([".labels img", ".map img"].map((at) => idsOf(place.querySelector(at))));
+  const [width, height] = sizeOf(image);
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const context = canvas.getContext("2d");
+  const pixels = context.createImageData(width, height);
+  const colors = new Map(outcomes.map(({ code, rgba }) => [code, rgba]));
+  const counts = new Array(colors.size).fill(0);
+  labels.forEach((label, pixel) => {
+    const code = outcomeOf(label, map[pixel], id);
+    counts[code] += 1;
+    pixels.data.set(colors.get(code), 4 * pixel);
+  });
+  context.putImageData(pixels, 0, 0);
+  const compared = labels.length - counts[6];
+  const shares = outcomes.filter(({ code }) => code !== 6 && counts[code]).map(
+    ({ code, name }) => `${(100 * counts[code] / compared).toFixed(2)} % ${name}`);
+  const about = own.get(image).alt.replace(/: [^:]*$/, "");
+  return { src: canvas.toDataURL(), alt: `${about}: ${shares.join(", ")}` };
+}
+
+async function refocus() {
+  const chosen = focus.value;
+  const id = chosen === "" ? -1 : Number(chosen);
+  for (const image of own.keys()) {
+    const drawn = await drawErrors(image, id);
+    if (focus.value !== chosen) return;  // somebody was faster
+    own.set(image, drawn);
+    const select = image.closest("figure").querySelector("select");
+    if (!select || select.value === "errors") Object.assign(image, own.get(image));
+  }
+  const hidden = id < 0 ? [2, 3, 4, 7] : focus.options.length === 3 ? [1, 7] : [1];
+  for (const item of legends.flatMap((legend) => [...legend.children])) {
+    item.hidden = hidden.includes(Number(item.dataset.code));
+  }
+}
+
+if (window.DecompressionStream) {
+  focus.value = focus.querySelector("[selected]")?.value ?? "";
+  focus.addEventListener("change", refocus);
+  focus.closest(".controls").hidden = false;
+  document.querySelector(".focus")?.remove();
 }
 
 for (const table of document.querySelectorAll("table.sortable")) {

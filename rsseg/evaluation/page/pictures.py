@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
 
 
 # Okabe and Ito's palette, whose colours the colour-blind can tell apart; they differ in lightness, too.
-RIGHT, WRONG, FOUND, MISSED, FALSE, NOT_COMPARED, UNLABELLED = range(7)
+RIGHT, WRONG, FOUND, MISSED, FALSE, NOT_COMPARED, UNLABELLED, OTHERS = range(8)
 OUTCOMES = (
     Outcome("right", "map and labels agree", _CLEAR),
     Outcome("wrong", "the map has another class than the labels", (213, 94, 0, 235)),
@@ -46,6 +46,7 @@ OUTCOMES = (
     Outcome("false alarm", "in the map, not in the labels", (213, 94, 0, 235)),
     Outcome("no data", "labelled, but without data in the map: not compared", (240, 228, 66, 235)),
     Outcome("no label", "left out", _NO_LABEL),
+    Outcome("other errors", "between two other classes", (204, 121, 167, 110)),
 )
 """In the order of their codes."""
 
@@ -56,11 +57,12 @@ def outcomes_of(label: Ids, prediction: Ids, focus: int | None = None) -> Ids:
     Args:
         label: class ids, any shape; 255 is left out.
         prediction: class ids, the same shape; 255 is nodata.
-        focus: the id of a class that is found, missed or a false alarm; errors between others stay wrong.
+        focus: the id of a class that is found, missed or a false alarm; errors between others are told apart, too.
     """
     codes = np.where(label == prediction, RIGHT, WRONG).astype(np.uint8)
     if focus is not None:
         is_there, is_mapped = label == focus, prediction == focus
+        codes[codes == WRONG] = OTHERS
         codes[is_there & is_mapped] = FOUND
         codes[is_there & ~is_mapped] = MISSED
         codes[~is_there & is_mapped] = FALSE

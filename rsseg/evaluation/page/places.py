@@ -17,6 +17,7 @@ from rsseg.evaluation.page.pictures import (
     FOUND,
     MISSED,
     NOT_COMPARED,
+    OTHERS,
     OUTCOMES,
     RIGHT,
     UNLABELLED,
@@ -36,6 +37,8 @@ from rsseg.raster.reader import FileSource
 from rsseg.raster.tones import Tones
 from rsseg.tiling import Window
 
+LEGEND = (RIGHT, WRONG, FOUND, MISSED, FALSE, OTHERS, NOT_COMPARED, UNLABELLED)
+"""All outcomes in the order of a legend."""
 MOST_MAPS = 6
 """Of more class maps only those with the most wrong pixels are drawn."""
 MOST_CHARACTERS = 4_500_000
@@ -89,12 +92,11 @@ def draw_windows(drawing: Drawing, squares: Sequence[Square]) -> tuple[Place, ..
     return tuple(_draw_window(drawing, square) for square in squares)
 
 
-def outcome_codes(focus: int | None, *, classes: int) -> tuple[int, ...]:
-    """The outcomes that a legend explains: those that can be in a picture."""
+def outcome_codes(focus: int | None, *, classes: int) -> frozenset[int]:
+    """The outcomes that can be in a picture."""
     if focus is None:
-        return RIGHT, WRONG, NOT_COMPARED, UNLABELLED
-    among_others = (WRONG,) if classes > 2 else ()
-    return RIGHT, FOUND, MISSED, FALSE, *among_others, NOT_COMPARED, UNLABELLED
+        return frozenset((RIGHT, WRONG, NOT_COMPARED, UNLABELLED))
+    return frozenset(LEGEND) - ({WRONG, OTHERS} if classes == 2 else {WRONG})
 
 
 def _wrong(pair: PairResult) -> int:
@@ -178,7 +180,7 @@ def _shares(ids: Ids, focus: int | None) -> str:
     compared = int(counts.sum() - counts[UNLABELLED])
     return ", ".join(
         f"{percent(int(counts[code]), compared)} {OUTCOMES[code].name}"
-        for code in range(len(OUTCOMES))
+        for code in LEGEND
         if counts[code] and code != UNLABELLED
     )
 

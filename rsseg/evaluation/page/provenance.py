@@ -88,7 +88,7 @@ def _numbers(pair: PairResult, evaluation: Evaluation) -> tuple[str, ...]:
 def _tag_tables(pairs: Sequence[PairResult]) -> list[PageTable]:
     """What class maps say of how they were made, once for all that say the same."""
     made: dict[tuple[tuple[str, str], ...], list[str]] = {}
-    for path, name in names_of(pair.prediction for pair in pairs).items():
+    for path, name in names_of(pair.prediction for pair in pairs if not pair.gone).items():
         if path.is_file() and (tags := _ordered(read_facts(path).made_with)):
             made.setdefault(tags, []).append(name)
     return [
@@ -111,9 +111,10 @@ def _file_rows(pairs: Sequence[PairResult], images: Sequence[Path]) -> list[tupl
         path for p in pairs for path in (p.prediction, p.labels, p.confidence, p.other) if path is not None
     ]
     names = names_of([*compared, *images])
+    gone = {path for p in pairs if p.gone for path in (p.prediction, p.confidence, p.other)}
     return [
         (name, f"{path.stat().st_size:,}", "-" if path in images else file_sha256(path))
-        if path.is_file()
+        if path not in gone and path.is_file()
         else (name, "-", "-")
         for path, name in names.items()
     ]

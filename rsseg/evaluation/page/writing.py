@@ -6,17 +6,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
-from rsseg.errors import OptionError
 from rsseg.evaluation.counters import Counter, CounterChoice, PairFacts
 from rsseg.evaluation.page import numbers
 from rsseg.evaluation.page.numbers import Card, ClassRow, Key, MatrixRow, PageSection, PageTable
 from rsseg.evaluation.page.overview import OverviewCounter
 from rsseg.evaluation.page.pictures import OUTCOMES
-from rsseg.evaluation.page.places import MOST_MAPS, Drawing, Place, draw_maps, draw_windows, outcome_codes
+from rsseg.evaluation.page.places import (
+    LEGEND,
+    MOST_MAPS,
+    Drawing,
+    Place,
+    draw_maps,
+    draw_windows,
+    outcome_codes,
+)
 from rsseg.evaluation.page.provenance import more_pairs, pair_table, provenance_tables
 from rsseg.evaluation.page.worst import Square, WorstCounter, WorstSquares
 from rsseg.evaluation.result import Evaluation
+from rsseg.evaluation.rules import id_of_class
 from rsseg.files import write_file
 from rsseg.raster import gdal_env
 from rsseg.version import __version__
@@ -36,7 +45,7 @@ _NOT_MEASURED = {
     "boundary": "How well boundaries are found: --boundary 3px, or a distance in metres",
     "objects": "How well objects are found: --objects CLASS",
     "calibration": "Whether the map's confidence can be believed: --confidence FILE, which `rsseg predict --confidence`"
-    " writes",
+    " writes, or with --data --calibration",
     "areas": "How much ground each class covers, errors allowed for: --areas",
 }
 """How to get the sections that may be missing, by their names."""
@@ -59,9 +68,18 @@ def page_counters(pairs: int) -> CounterChoice:
     return choose
 
 
+class OutcomeKey(NamedTuple):
+    """An entry of the legend of errors, with what the script needs to draw errors of another class."""
+
+    key: Key
+    code: int
+    rgba: str
+    hidden: bool
+
+
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """All that the template shows, ready to read; `contents` are ids with titles."""
+    """All that the template shows, ready to read; `contents` are ids with titles, `focus` is the id of a class."""
 
     title: str
     version: str
@@ -77,7 +95,9 @@ class Page:
     class_keys: tuple[Key, ...]
     matrix: tuple[MatrixRow, ...]
     sections: tuple[PageSection, ...]
-    outcome_keys: tuple[Key, ...]
+    focus: int | None
+    focus_text: str
+    outcome_keys: tuple[OutcomeKey, ...]
     map_text: tuple[str, ...]
     maps: tuple[Place, ...]
     worst_text: str
@@ -104,7 +124,8 @@ def write_report(
         evaluation: taken with `page_counters`.
         images: the image of each pair, on the grid of its class map, or None; empty for none at all.
         made_with: what else the page says the maps were made with, by name, such as weights.
-        focus: the class whose errors are told apart as missed and false alarms; of two classes, by default the second.
+        focus: the class, by name or id, whose errors are told apart as missed and false alarms; of two classes, by
+            default the second.
 
     Raises:
         OptionError: there is no class `focus`.
@@ -123,12 +144,9 @@ def write_report(
 
 
 def _focus_id(evaluation: Evaluation, focus: str | None) -> int | None:
-    names = evaluation.classes.names
     if focus is None:
-        return 1 if len(names) == 2 else None
-    if focus not in names:
-        raise OptionError(f"class {focus!r}: no such class", hint=f"classes are: {', '.join(names)}")
-    return names.index(focus)
+        return 1 if len(evaluation.classes) == 2 else None
+    return id_of_class(focus, evaluation.classes)
 
 
 def _make_page(drawing: Drawing, made_with: Mapping[str, str]) -> Page:
@@ -152,6 +170,8 @@ def _make_page(drawing: Drawing, made_with: Mapping[str, str]) -> Page:
         class_keys=numbers.class_keys(evaluation, over_image=over_image),
         matrix=numbers.matrix_rows(evaluation),
         sections=sections,
+        focus=drawing.focus,
+        focus_text=_focus_text(drawing),
         outcome_keys=_outcome_keys(drawing.focus, evaluation),
         map_text=_map_text(drawing, over_image=over_image),
         maps=draw_maps(drawing),
@@ -199,23 +219,28 @@ def _contents(sections: Sequence[PageSection]) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _outcome_keys(focus: int | None, evaluation: Evaluation) -> tuple[Key, ...]:
-    codes = outcome_codes(focus, classes=len(evaluation.classes))
+def _outcome_keys(focus: int | None, evaluation: Evaluation) -> tuple[OutcomeKey, ...]:
+    """The whole legend of errors, of which only what can be in the pictures is shown: the script may draw others."""
+    shown = outcome_codes(focus, classes=len(evaluation.classes))
     return tuple(
-        Key(
-            OUTCOMES[code].name,
-            OUTCOMES[code].color,
-            clear=not OUTCOMES[code].rgba[3],
-            text=OUTCOMES[code].text,
+        OutcomeKey(
+            key=Key(of.name, of.color, clear=not of.rgba[3], text=of.text),
+            code=code,
+            rgba=" ".join(map(str, of.rgba)),
+            hidden=code not in shown,
         )
-        for code in codes
+        for code, of in ((code, OUTCOMES[code]) for code in LEGEND)
     )
+
+
+def _focus_text(drawing: Drawing) -> str:
+    if drawing.focus is None:
+        return ""
+    return f"Found, missed and false alarms are about {drawing.classes.names[drawing.focus]}."
 
 
 def _map_text(drawing: Drawing, *, over_image: bool) -> tuple[str, ...]:
     lines = []
-    if drawing.focus is not None:
-        lines.append(f"Found, missed and false alarms are about {drawing.classes.names[drawing.focus]}.")
     if len(drawing.evaluation.pairs) > MOST_MAPS:
         lines.append(
             f"Of {len(drawing.evaluation.pairs):,} class maps the {MOST_MAPS} with the most wrong pixels are drawn."
