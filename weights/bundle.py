@@ -1,12 +1,13 @@
 """Store trained weights as bundled ones: fp16, with their measured scores, and their hash in index.toml.
 
-python weights/bundle.py runs/buildings/best.safetensors buildings [mean_iou=0.83 ...]
+python weights/bundle.py runs/buildings/best.safetensors buildings [tile=1024] [mean_iou=0.83 ...]
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,11 +18,12 @@ from rsseg.weights.files import file_sha256
 HERE = Path(__file__).parent
 
 
-def main(source: str, name: str, *scores: str) -> None:
-    """Store the weights `source` as `name`, with `scores` of the form NAME=VALUE instead of those of their card."""
+def main(source: str, name: str, *facts: str) -> None:
+    """Store the weights `source` as `name`, with a tile or scores, NAME=VALUE, instead of those of their card."""
     weights = load_weights(source)
-    measured = {key: float(value) for key, _, value in (score.rpartition("=") for score in scores)}
-    card = with_scores(weights.card, measured or weights.card.scores)
+    said = {key: value for key, _, value in (fact.rpartition("=") for fact in facts)}
+    card = replace(weights.card, tile=int(said.pop("tile", weights.card.tile)))
+    card = with_scores(card, {key: float(value) for key, value in said.items()} or card.scores)
     target = HERE / f"{name}-{card.architecture}-{card.encoder}.safetensors"
     save_weights(target, weights.network, card, dtype=torch.float16)
     write_entry(name, target)
