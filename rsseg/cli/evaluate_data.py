@@ -74,11 +74,15 @@ def evaluate_part(
         RasterError, WeightsError, ResourceError: see `rsseg.prediction.engine.Predictor`.
     """
     from rsseg.data.pool import FilePool
+    from rsseg.data.presets.registry import find_preset
     from rsseg.data.scenes import OPEN_FILES, plan_dataset
-    from rsseg.evaluation import evaluate_maps
+    from rsseg.evaluation import check_eroded, evaluate_maps
     from rsseg.raster import gdal_env
     from rsseg.weights import default_weights
 
+    if part.preset:
+        eroded = find_preset(part.preset).eroded
+        check_eroded(f"--preset {part.preset}", eroded=eroded, erode=options.erode)
     weights = [part.weights or default_weights(), *([against] if against else [])]
     plan = plan_dataset(part.data, preset=part.preset)
     cards = _check_weights(weights, part, plan, options)

@@ -5,7 +5,7 @@ from rsseg.evaluation.counters import Counter, Seen
 from rsseg.evaluation.engine import evaluate_maps
 from rsseg.evaluation.lengths import Length
 from rsseg.evaluation.options import EvaluateOptions, MeasureOptions
-from rsseg.evaluation.pairs import Pair, pair_up, read_as, read_pairs
+from rsseg.evaluation.pairs import Pair, check_eroded, pair_up, read_as, read_pairs
 from rsseg.evaluation.protocols import PROTOCOLS, Protocol
 from rsseg.evaluation.recoding import Move
 from rsseg.evaluation.report import csv_text, table_text
@@ -33,6 +33,7 @@ __all__ = [
     "Section",
     "Seen",
     "Threshold",
+    "check_eroded",
     "confusion_matrix",
     "count_pixels",
     "csv_text",

@@ -127,16 +127,7 @@ def read_as(pairs: Sequence[Pair], name: str, *, erode: Erosion) -> list[Pair]:
             are not, or the reverse, so that scores would go by a wrong name.
     """
     coding = published_labels(name)
-    if coding.eroded and erode != "given":
-        raise OptionError(
-            f"--labels-as {name}: these references came without the edges of objects",
-            hint="add --erode given",
-        )
-    if coding.eroded is False and erode == "given":
-        raise OptionError(
-            f"--labels-as {name}: these are whole references, not eroded ones",
-            hint=f"--labels-as {name}-eroded --erode given, or --erode 3 to erode them here",
-        )
+    check_eroded(f"--labels-as {name}", eroded=coding.eroded, erode=erode)
     for pair in pairs:
         if is_vector_file(pair.labels):
             raise OptionError(
@@ -144,6 +135,28 @@ def read_as(pairs: Sequence[Pair], name: str, *, erode: Erosion) -> list[Pair]:
                 hint="say what polygons are with --class or --attribute",
             )
     return [replace(pair, coding=coding) for pair in pairs]
+
+
+def check_eroded(option: str, *, eroded: bool | None, erode: Erosion) -> None:
+    """Refuse to give scores a wrong name: of references that are said to be eroded and are not, or the reverse.
+
+    Args:
+        option: says which references are read, as the user spells it.
+        eroded: whether the edges of objects are left out of them; None where there is only one kind.
+        erode: see `EvaluateOptions`.
+
+    Raises:
+        OptionError: see above.
+    """
+    if eroded and erode != "given":
+        raise OptionError(
+            f"{option}: these references came without the edges of objects", hint="add --erode given"
+        )
+    if eroded is False and erode == "given":
+        raise OptionError(
+            f"{option}: these are whole references, not eroded ones",
+            hint=f"{option}-eroded --erode given, or --erode 3 to erode them here",
+        )
 
 
 def beside_maps(maps: Sequence[Path], given: Sequence[Path], *, option: str, ending: str) -> dict[Path, Path]:

@@ -153,6 +153,10 @@ def test_labels_in_colours_are_read(tmp_path: Path) -> None:
 
     assert found["confusion_matrix"] == confusion_matrix(ids, decided, 6).tolist()
     assert found["protocol"] == "isprs+eroded-labels"
+    refused = rsseg("evaluate", "--data", tmp_path / "v", "--weights", weights, *how[:4])
+    assert refused.exit_code == 2
+    assert "--preset vaihingen-eroded: these references came without the edges of objects" in refused.stderr
+    assert "add --erode given" in refused.stderr
 
 
 def test_it_is_what_training_validated(tiles: Path, tmp_path: Path) -> None:

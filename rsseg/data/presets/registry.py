@@ -24,7 +24,8 @@ class Preset:
     """A published data set: how it lies on the disk, and how it is used.
 
     `files` are what is read, as paths in its folder with `*` for what differs. `split` says which part is what,
-    `protocol` how scores are taken; `left_out_of_means` are classes that count as pixels but in no mean.
+    `protocol` how scores are taken; `left_out_of_means` are classes that count as pixels but in no mean; `eroded` says
+    whether the edges of objects are left out of the labels, None where there is only one kind of these.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Preset:
     protocol: str
     plan: Callable[[Path], DataSetPlan]
     left_out_of_means: tuple[str, ...] = ()
+    eroded: bool | None = None
 
     @property
     def classes(self) -> ClassTable:
@@ -75,6 +77,7 @@ def _isprs(name: str, layout: Layout, images: str, split: str) -> Preset:
         protocol=f"mean IoU and F1 over all classes but clutter, overall accuracy over all; {eroded}",
         plan=partial(plan_isprs, layout=layout),
         left_out_of_means=("clutter",),
+        eroded=layout.eroded,
     )
 
 

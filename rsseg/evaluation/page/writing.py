@@ -46,7 +46,7 @@ _NOT_MEASURED = {
     "objects": "How well objects are found: --objects CLASS",
     "calibration": "Whether the map's confidence can be believed: --confidence FILE, which `rsseg predict --confidence`"
     " writes, or with --data --calibration",
-    "areas": "How much ground each class covers, errors allowed for: --areas",
+    "areas": "How much ground each class covers, errors allowed for: --areas, of maps that cover more than the labels",
 }
 """How to get the sections that may be missing, by their names."""
 
