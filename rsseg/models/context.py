@@ -143,6 +143,10 @@ class BlockContext:
         """One context for all samples of a batch, as if they were parts of one image; N becomes 1."""
         return BlockContext(position=self.position.over_samples(), channel=self.channel.over_samples())
 
+    def to(self, dtype: torch.dtype) -> BlockContext:
+        """The same with sums of another type; counts stay int64."""
+        return BlockContext(position=self.position.to(dtype), channel=self.channel.to(dtype))
+
 
 AnyContext = Context | BlockContext
 """The context of one attention module."""

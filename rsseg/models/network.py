@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -59,8 +60,12 @@ class Network(nn.Module):
         super().__init__()
         self.auxiliary_heads = nn.ModuleList()
 
-    def forward(self, x: Tensor, contexts: Sequence[AnyContext] | None = None) -> Tensor | Logits:
+    def forward(
+        self, x: Tensor, contexts: Sequence[AnyContext] | None = None, *, merge: bool = False
+    ) -> Tensor | Logits:
         """Compute logits; `contexts` are those of all passes, and one of N = 1 serves all samples.
+
+        With `merge` all samples attend to one another, as if they were parts of one image.
 
         Its padding keeps it from being exported for all sizes: `rsseg.export` takes encode, decode and head.
 
@@ -75,10 +80,15 @@ class Network(nn.Module):
             )
         if self.training:
             self._check_batch(x)
-        features = self.encode(pad_to_multiple(x, self.padding))
-        if self.training:
-            return self.classify(self.decode(features, contexts), height=height, width=width)
-        return self.read_out(features, contexts, height=height, width=width)
+        padded = pad_to_multiple(x, self.padding)
+        if not self.training and not merge:
+            return self.read_out(self.encode(padded), contexts, height=height, width=width)
+        features = self.encode(padded)
+        if merge:
+            contexts = self._merged_contexts(features, x.dtype)
+        if not self.training:
+            return self.read_out(features, contexts, height=height, width=width)
+        return self.classify(self.decode(features, contexts), height=height, width=width)
 
     def encode(self, x: Tensor) -> Sequence[Tensor]:
         """Compute the encoder's features of a padded input, the finest first."""
@@ -99,7 +109,9 @@ class Network(nn.Module):
         width: int,
     ) -> Tensor:
         """Compute the main head's logits (N, classes, height, width) of the features of an input of this size."""
-        return self.fit(self.head(self.decode(features, contexts)[0]), height=height, width=width)
+        maps = self.decode(features, contexts)
+        del features  # unless the caller holds them, they are gone before the head works at full size
+        return self.fit(self.head(maps[0]), height=height, width=width)
 
     def classify(self, maps: Sequence[Tensor], *, height: int, width: int) -> Logits:
         """Compute the logits of all heads."""
@@ -133,8 +145,16 @@ class Network(nn.Module):
     def summarise_features(
         self, features: Sequence[Tensor], valid: Tensor | None = None, known: Sequence[AnyContext] = ()
     ) -> tuple[AnyContext, ...]:
-        """Take the same from the features of this part, which are those of every pass; see `summarise`."""
+        """Take the contexts of the next pass from what `encode` made of a part; see `summarise`."""
         raise NotImplementedError
+
+    def _merged_contexts(self, features: Sequence[Tensor], dtype: torch.dtype) -> tuple[AnyContext, ...]:
+        """The contexts of all passes, taken over all samples of a batch."""
+        merged: tuple[AnyContext, ...] = ()
+        for _ in range(self.context_passes or 0):
+            taken = self.summarise_features(features, None, merged)
+            merged += tuple(context.over_samples().to(dtype) for context in taken)
+        return merged
 
     def _check_batch(self, x: Tensor) -> None:
         samples, _, height, width = x.shape

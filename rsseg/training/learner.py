@@ -62,6 +62,7 @@ class Learner:
         world: World = ALONE,
     ) -> None:
         _check_shares(options, world)
+        _check_contexts(options, world)
         _check_norms(network, options, world, device)
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network.auxiliary_heads.requires_grad_(options.loss.aux_weight > 0)
@@ -137,7 +138,7 @@ class Learner:
         options = self._options.optimizer
         set_learning_rate(self._optimizer, learning_rate(step, steps=self._options.steps, options=options))
         self._optimizer.zero_grad(set_to_none=True)
-        value = self._backward(batch)
+        value = self._backward(batch, merge=merges(step, self._options.merge_contexts))
         _check_finite(value, "loss", step)
         self._scaler.unscale_(self._optimizer)
         longest = options.clip or math.inf
@@ -151,7 +152,7 @@ class Learner:
             self._average.update_parameters(self.network)
         return value
 
-    def _backward(self, batch: Batch) -> float:
+    def _backward(self, batch: Batch, *, merge: bool) -> float:
         """Add up the gradients of the parts of a batch, each with its share of the labelled pixels, and give the loss.
 
         A part is learnt from by all processes at once; they exchange gradients after the last one.
@@ -165,18 +166,18 @@ class Learner:
         total = torch.zeros((), device=self._device)
         for number, (part, ids) in enumerate(parts, start=1):
             with self._gradients(exchanged=number == len(parts)):
-                loss = self._loss(part, ids) * shares[number - 1]
+                loss = self._loss(part, ids, merge=merge) * shares[number - 1]
                 self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         return self._world.sum(total).item() / self._world.size
 
-    def _loss(self, x: Tensor, labels: Tensor) -> Tensor:
+    def _loss(self, x: Tensor, labels: Tensor, *, merge: bool) -> Tensor:
         self.network.train()
         if self._options.norm == "frozen":
             for norm in self._norms:
                 norm.eval()
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
-            logits: Logits = self._forward(x)
+            logits: Logits = self._forward(x, merge=merge)
         return segmentation_loss(logits, labels, options=self._options.loss, world=self._world)
 
     def _join(self) -> DistributedDataParallel:
@@ -202,6 +203,11 @@ class Learner:
                     seen.copy_(self._world.sum(seen) / self._world.size)
 
 
+def merges(step: int, share: float) -> bool:
+    """Whether attention sees the contexts of the whole batch in a step from 0: a share of all steps, evenly spread."""
+    return math.floor((step + 1) * share) > math.floor(step * share)
+
+
 def _check_shares(options: TrainOptions, world: World) -> None:
     parts = options.optimizer.parts
     if options.batch_size % (world.size * parts):
@@ -209,6 +215,15 @@ def _check_shares(options: TrainOptions, world: World) -> None:
             f"batch size is {options.batch_size}; {world.size} processes cannot share it equally"
             + (f", each in {parts} parts" if parts > 1 else ""),
             hint=f"choose a multiple of {world.size * parts}",
+        )
+
+
+def _check_contexts(options: TrainOptions, world: World) -> None:
+    if options.merge_contexts and world.size > 1:
+        raise OptionError(
+            f"merge contexts is {options.merge_contexts:g}; {world.size} processes do not merge the contexts of their"
+            " shares of a batch",
+            hint="train in one process, or leave merge_contexts out",
         )
 
 

@@ -124,6 +124,9 @@ class TrainOptions:
     stops at the end only. `norm` "frozen" leaves the statistics of batch norms as they are. `compile` lets torch
     compile the network.
 
+    In the share `merge_contexts` of the steps, attention sees all samples of the batch (of each of its parts) as if
+    they were one image: then the weights serve `--context raster` as well; see docs/decisions/0018.
+
     Raises:
         OptionError: a value is out of its range, or two do not go together.
     """
@@ -143,6 +146,7 @@ class TrainOptions:
     ema: float = 0.0
     patience: int = 0
     norm: str = "batch"
+    merge_contexts: float = 0.0
     precision: str = "auto"
     compile: bool = False
     seed: int = 0
@@ -159,6 +163,7 @@ class TrainOptions:
         check_range("halo", self.halo, low=0, high=LARGEST_SIDE)
         check_range("patience", self.patience, low=0, high=MOST_EPOCHS)
         check_range("ema", self.ema, low=0, high=0.999999)
+        check_range("merge_contexts", self.merge_contexts, low=0, high=1)
         check_range("seed", self.seed, low=0, high=2**32 - 1)
         check_choice("sampling", self.sampling, SAMPLINGS)
         check_choice("norm", self.norm, NORMS)

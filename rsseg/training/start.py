@@ -84,6 +84,17 @@ def check_recipe(options: TrainOptions) -> None:
             f"{entry.name}: has no encoder that {options.pretrained} could fill",
             hint="leave --pretrained out, or choose another --model",
         )
+    if options.merge_contexts and not entry.context_passes:
+        raise OptionError(
+            f"merge contexts is {options.merge_contexts:g}; {entry.name} has no contexts that could be merged",
+            hint="leave merge_contexts out, or choose another --model",
+        )
+    if options.merge_contexts and entry.least_batch > 1 and options.norm != "frozen":
+        raise OptionError(
+            f"merge contexts is {options.merge_contexts:g}; {entry.name} normalises features that are pooled to one"
+            " value per sample, and merged there is one in all",
+            hint="leave merge_contexts out, or --set norm=frozen",
+        )
     _check_inside(entry, options)
 
 

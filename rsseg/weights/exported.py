@@ -32,7 +32,13 @@ class ExportedNetwork(Network):
         self.takes = takes
         self.eval()
 
-    def forward(self, x: Tensor, contexts: Sequence[AnyContext] | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        contexts: Sequence[AnyContext] | None = None,
+        *,
+        merge: bool = False,  # noqa: ARG002 - it has no contexts
+    ) -> Tensor:
         """Compute logits.
 
         Raises:

@@ -75,3 +75,10 @@ def test_memory_alone_is_the_memory_of_the_cost() -> None:
     x = torch.ones(1, 10, 30)
 
     assert count_memory(Sum(), x) == count(Sum(), x).memory_bytes
+
+
+def test_features_are_gone_before_the_head_works_at_full_size() -> None:
+    """MAResU-Net took 350 bytes for each pixel while the caller held them."""
+    built = build_network("maresunet", encoder="resnet18", classes=2).eval()
+
+    assert count_memory(built, torch.zeros(1, 3, 128, 128)) / 128**2 == pytest.approx(320, abs=4)

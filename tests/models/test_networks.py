@@ -19,6 +19,7 @@ from rsseg.models.attention import ChannelAttention, ChannelGate, GlobalMean, Ma
 from rsseg.models.context import AnyContext, BlockContext, Context
 from rsseg.models.network import Network, pad_to_multiple, reduce_valid
 from rsseg.models.registry import NETWORKS, build_network, network_entry
+from tests.making import let_attention_count
 from tests.models.making import image, network
 
 RECORDS = Path(__file__).with_name("records.json")
@@ -109,6 +110,39 @@ def test_other_sizes_are_padded_with_zeros_on_the_right_and_at_the_bottom(archit
         found, padded = built(x), built(functional.pad(x, (0, -50 % built.padding, 0, -33 % built.padding)))
 
     assert torch.equal(found, padded[..., :33, :50])
+
+
+@pytest.mark.parametrize("architecture", WITH_CONTEXT)
+def test_merged_samples_attend_to_one_another_as_parts_of_one_image(architecture: str) -> None:
+    built = network(architecture, dtype=torch.float64)
+    let_attention_count(built)
+    x = image(2, 3, 64, 96, dtype=torch.float64)
+
+    with torch.no_grad():
+        known: tuple[AnyContext, ...] = ()
+        for _ in range(built.context_passes or 0):
+            taken = zip(*(built.summarise(one[None], None, known) for one in x), strict=True)
+            known += tuple(one + other for one, other in taken)
+        found, alone = built(x, merge=True), built(x)
+
+    assert torch.allclose(found, built(x, known), rtol=0, atol=1e-9)
+    assert (found - alone).abs().amax(dim=(1, 2, 3)).min() > 1e-6
+
+
+@pytest.mark.parametrize("architecture", WITH_CONTEXT)
+def test_what_samples_have_merged_has_a_gradient(architecture: str) -> None:
+    built = network(architecture).train()
+    let_attention_count(built)
+    for part in built.modules():
+        part.train(not isinstance(part, nn.BatchNorm2d))  # ABC-Net's pooled one would see a single value
+    x = image(4, 3, 64, 64).requires_grad_()
+
+    logits = built(x, merge=True).main
+    logits[0].square().sum().backward()
+
+    assert x.grad is not None
+    assert (x.grad[1:].abs().amax(dim=(1, 2, 3)) > 0).all()
+    assert all(p.grad is not None for n, p in built.named_parameters() if not n.startswith("auxiliary_heads"))
 
 
 @pytest.mark.parametrize("architecture", WITH_CONTEXT)

@@ -406,6 +406,30 @@ def test_fp16_goes_on_while_its_scale_falls_and_ends_where_no_scale_would_do(
 
 
 @pytest.mark.parametrize(
+    ("share", "expected"), [(0, []), (1, [0, 1, 2, 3, 4, 5]), (0.5, [1, 3, 5]), (0.34, [2, 5])]
+)
+def test_contexts_are_merged_in_a_share_of_the_steps(share: float, expected: list[int]) -> None:
+    seen: list[bool] = []
+
+    class Spied(Seen):
+        def forward(self, x: Tensor, contexts: Any = None, *, merge: bool = False) -> Any:
+            seen.append(merge)
+            return super().forward(x, contexts, merge=merge)
+
+    network = learner(seeded(Spied), merge_contexts=share)
+
+    for step in range(6):
+        network.learn(batch(), step)
+
+    assert [step for step, merged in enumerate(seen) if merged] == expected
+
+
+def test_several_processes_do_not_merge_contexts() -> None:
+    with pytest.raises(OptionError, match=r"merge contexts is 0\.5; 2 processes do not"):
+        learner(seeded(), world=World(0, 2), merge_contexts=0.5)
+
+
+@pytest.mark.parametrize(
     ("changes", "device", "refused"),
     [
         ({"batch_size": 2}, "cpu", True),

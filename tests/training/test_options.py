@@ -29,6 +29,7 @@ from rsseg.training.options import LossOptions, OptimizerOptions, TrainOptions
         ("halo", -1),
         ("sampling", "random"),
         ("ema", 1.0),
+        ("merge_contexts", 1.5),
         ("patience", -1),
         ("norm", "group"),
         ("precision", "fp8"),

@@ -16,6 +16,7 @@ from rsseg.models.registry import build_network
 from rsseg.preprocess import Scaling, default_scaling
 from rsseg.training.engine import TrainSummary, resume, train
 from rsseg.training.options import TrainOptions
+from rsseg.training.start import check_recipe
 from rsseg.weights import load_weights, pretrained, save_weights
 from rsseg.weights.files import file_sha256
 from rsseg.weights.pretrained import find_encoder
@@ -355,3 +356,13 @@ def test_frozen_norms_learn_from_single_values(folder: Path, tmp_path: Path) -> 
     options = recipe("abcnet", norm="frozen", batch_size=1, epochs=1, steps_per_epoch=1)
 
     assert train(folder, tmp_path / "run", options=options, machine=ONE).epochs == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "why"),
+    [("attanet", "has no contexts that could be merged"), ("abcnet", "merged there is one in all")],
+)
+def test_networks_that_cannot_merge_contexts_are_refused(model: str, why: str) -> None:
+    with pytest.raises(OptionError, match=rf"merge contexts is 0\.5; {model} .*{why}"):
+        check_recipe(TrainOptions(model=model, merge_contexts=0.5))
+    check_recipe(TrainOptions(model="abcnet", norm="frozen", merge_contexts=0.5))
