@@ -64,12 +64,11 @@ def predict(
 
     from rsseg.machine import keep_freed_memory
     from rsseg.prediction.engine import Predictor
-    from rsseg.prediction.forward import resolve_device
     from rsseg.weights import load_weights
 
-    if resolve_device(options.device).type == "cpu":
-        keep_freed_memory()  # of the whole process, so not the engine's to decide
     predictor = Predictor(load_weights(weights), options)
+    if predictor.device_type == "cpu":
+        keep_freed_memory()  # of the whole process, so not the engine's to decide; what loading freed is not needed
     failed = 0
     for image, target in jobs:
         try:

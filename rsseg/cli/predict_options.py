@@ -63,8 +63,8 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--feature-cache",
         type=opt.ByteSize(),
         metavar="SIZE",
-        help="Disk beside the output for features, so that the raster's context is had without encoding it twice; "
-        "0 for none.  [default: a quarter of what is free]",
+        help="With --context raster, on a processor: disk beside the output for features of tiles, so that none is "
+        "encoded twice; 0 for none.  [default: a quarter of what is free]",
     ),
     click.option(
         "--blend",

@@ -84,7 +84,7 @@ def _as_table(image: str, output: Path, plan: Plan) -> str:
         *_rows(
             [
                 ("staged blocks", _mb(disk.staged_bytes)),
-                *[("features, given up before", _mb(disk.feature_bytes))] * bool(disk.feature_bytes),
+                *[("features, until then", _mb(disk.feature_bytes))] * bool(disk.feature_bytes),
                 ("finished files, about", _mb(disk.final_bytes)),
             ]
         ),

@@ -28,8 +28,8 @@ class DiskUse:
         staged_bytes: blocks that wait beside the output until all are there, at most: those without data take nothing.
         final_bytes: the finished files, about.
         free_bytes: what is free now, with what an unfinished run has staged already.
-        feature_bytes: features of tiles between the passes of a context, as far as there is room; they are given up
-            before the files are finished, or when the disk is full.
+        feature_bytes: features of tiles between the passes of a context, as far as there is room, until the last tile
+            is decided; nothing where they are not all read again: with an area of interest, or a sample of the tiles.
     """
 
     staged_bytes: int

@@ -84,6 +84,11 @@ class Predictor:
             held_bytes=held_memory(),
         )
 
+    @property
+    def device_type(self) -> str:
+        """The kind of device the network runs on, such as `cpu` or `cuda`."""
+        return self._setup.forward.device_type
+
     def predict(
         self, image: str | Path, output: Path, *, on_progress: Callable[[float], None] | None = None
     ) -> PredictSummary:

@@ -14,7 +14,7 @@ import math
 import os
 import tempfile
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -33,7 +33,7 @@ Features = tuple[Tensor, ...]
 class FeatureStore:
     """The features of the tiles of one raster, on one device of the host; one thread at a time.
 
-    All tiles are read alike, so their features have one layout, and each takes a slot of the same size.
+    All tiles are read alike, so seen from one side their features have one layout, and each takes a slot of one size.
 
     Args:
         folder: on the disk that has room.
@@ -43,7 +43,7 @@ class FeatureStore:
     def __init__(self, folder: Path, *, most_bytes: int) -> None:
         self._folder, self._most_bytes = folder, most_bytes
         self._slots: dict[tuple[Window, int], int] = {}
-        self._layouts: tuple[_Layout, ...] = ()
+        self._layouts: dict[int, tuple[_Layout, ...]] = {}
         self._open = ExitStack()
         self._file = -1
 
@@ -57,7 +57,8 @@ class FeatureStore:
         """Forget everything and give the room back."""
         self._slots.clear()
         self._most_bytes = 0
-        self._open.close()
+        with suppress(OSError):  # of what nobody needs any more
+            self._open.close()
 
     def of(self, windows: Sequence[Window], *, size: int) -> BatchFeatures:
         """The features of a batch: of what is read of its tiles, filled up to `size` with the last of them."""
@@ -67,13 +68,13 @@ class FeatureStore:
         """Keep the features (1, C, H, W) of a tile seen from one side, if there is room."""
         layouts = tuple(map(_Layout.of, features))
         slot, slot_bytes = len(self._slots), sum(layout.size_bytes for layout in layouts)
-        alike = all(layout.is_dense for layout in layouts) and layouts == (self._layouts or layouts)
+        dense = all(layout.is_dense for layout in layouts)
+        alike = dense and layouts == self._layouts.setdefault(view, layouts)
         if (window, view) in self._slots or not alike or (slot + 1) * slot_bytes > self._most_bytes:
             return
         try:
             if not self._slots:
                 self._file = self._open.enter_context(_nameless(self._folder)).fileno()
-                self._layouts = layouts
             offset = slot * slot_bytes
             for layout, feature in zip(layouts, features, strict=True):
                 _write(self._file, layout.bytes_of(feature), offset)
@@ -88,10 +89,11 @@ class FeatureStore:
         slot = self._slots.get((window, view))
         if slot is None:
             return None
-        offset = slot * sum(layout.size_bytes for layout in self._layouts)
+        layouts = self._layouts[view]
+        offset = slot * sum(layout.size_bytes for layout in layouts)
         features = []
         try:
-            for layout in self._layouts:
+            for layout in layouts:
                 features.append(layout.tensor(_read(self._file, layout.size_bytes, offset)))
                 offset += layout.size_bytes
         except OSError as err:
@@ -150,7 +152,7 @@ class _Layout:
 
     @property
     def is_dense(self) -> bool:
-        """Whether its values lie side by side, in whatever order."""
+        """Whether values of which no two share a place lie side by side, in whatever order."""
         steps = zip(self.shape, self.strides, strict=True)
         return (
             1 + sum((length - 1) * stride for length, stride in steps)

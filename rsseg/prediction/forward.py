@@ -83,7 +83,7 @@ class Forward:
             valid: (N, H, W), True where the network sees the pixel.
             wanted: (N, H, W), True where it is to be decided.
             contexts: what attention needs from everywhere, held by `hold`; without, every tile attends to itself.
-            kept: the features of the batch from an earlier pass, with contexts.
+            kept: where the features of the batch are, if an earlier pass has kept them.
 
         Returns:
             The layers of the rule, (N, bands, H, W) each, 255 where a pixel is not wanted.
@@ -187,12 +187,11 @@ class Forward:
 
     def _logits(self, view: int, scaled: Tensor, contexts: Contexts, kept: BatchFeatures | None) -> Tensor:
         seen = self._views[view].apply(scaled)
-        if contexts and kept is not None:
-            assert isinstance(self._network, Network)
-            features = self._features(view, scaled, kept)
-            with self._autocast():
-                return self._network.read_out(features, contexts, height=seen.shape[2], width=seen.shape[3])
+        features = kept.load(view) if contexts and kept is not None else None
         with self._autocast():
+            if features is not None:
+                assert isinstance(self._network, Network)
+                return self._network.read_out(features, contexts, height=seen.shape[2], width=seen.shape[3])
             logits: Tensor = self._network(seen, contexts) if contexts else self._network(seen)
         return logits
 

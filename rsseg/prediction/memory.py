@@ -24,7 +24,8 @@ _START_UP = 40 * MB
 
 _KEPT, _KEPT_OF_NETWORK = 48 * MB, 0.05
 """What the allocator keeps of what comes and goes, besides as much again as the arrays of tiles: threads have heaps of
-their own, which give back little of what others freed. Of the network's larger tensors hardly anything stays."""
+their own, which give back little of what others freed. The network's larger tensors lie where those of the last tile
+did."""
 
 _WORKSPACE, _WORKSPACE_SHARE = 192 * MB, 0.1
 """What the kernels of a CPU take besides the tensors: as much as these up to a bound, and a share of them.

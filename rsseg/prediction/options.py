@@ -143,6 +143,11 @@ class PredictOptions:
         wishes = self.context_wishes
         if self.context == "tile" and wishes:
             raise OptionError(f"{wishes[0]} is about the context of a raster, but --context is tile")
+        if self.feature_cache is not None and self.context != "raster" and not wishes:
+            raise OptionError(
+                "--feature-cache is about the context of a raster, but tiles attend to themselves",
+                hint="add --context raster, or leave --feature-cache out",
+            )
         if self.use_context is not None and len(wishes) > 1:
             raise OptionError(f"{wishes[0]} takes a context, --use-context takes none: choose one of them")
 

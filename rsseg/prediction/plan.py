@@ -94,18 +94,19 @@ def plan_prediction(setup: Setup, imagery: Imagery, output: Path) -> Plan:
     sizes, pipeline = chooser.choose()
     tiles, grid = chooser.tiles(sizes), imagery.grid
     passes = 0 if options.use_context is not None else setup.passes
-    encoded = (options.context_sample or 1.0) * len(tiles) * bool(passes)
-    wanted = math.ceil(setup.feature_bytes * encoded * tiles[0].read.pixels)
+    seen_whole = passes > 0 and options.aoi is None and options.context_sample is None
+    wanted = math.ceil(setup.feature_bytes * tiles[0].read.pixels) * len(tiles) * seen_whole
     disk = disk.with_features(wanted, most=options.feature_cache)
     spared = ENCODER_COST * (disk.feature_bytes / wanted if wanted else 0)
+    context_tiles = (options.context_sample or 1.0) * len(tiles)
     return Plan(
         sizes=sizes,
         tiles=tiles,
         decided=tiles if options.blend == "crop" else _overlapping(imagery, sizes, tiles),
         context=setup.context,
         context_passes=passes,
-        context_cost=encoded * (passes * PASS_COST - max(passes - 1, 0) * spared),
-        tile_cost=1 - spared * encoded / len(tiles),
+        context_cost=context_tiles * (passes * PASS_COST - max(passes - 1, 0) * spared),
+        tile_cost=1 - spared,
         pipeline=pipeline,
         readers=options.readers,
         memory=chooser.memory(sizes, pipeline),

@@ -43,6 +43,9 @@ from rsseg.tiling.seams import plan_seams
 
 T_contra = TypeVar("T_contra", contravariant=True)
 
+NOTED_BYTES = 10**9
+"""Of features that are kept, from which on a user is told."""
+
 FINISHING_SHARE = 0.05
 """What part of the progress is left for the last step, in which the finished map is encoded."""
 
@@ -140,6 +143,9 @@ class RasterRun:
             resume=options.resume,
         ) as writer:
             self._imagery.find_collar(writer.folder, on_collar)
+            if self._plan.disk.feature_bytes > NOTED_BYTES:
+                size = f"{self._plan.disk.feature_bytes / 1e9:.1f} GB"
+                logger.info(f"{self._output}: up to {size} of features beside it while it is made")
             with self._features:
                 sums = self._contexts(writer, on_context)
                 contexts = self._forward.hold(sums)

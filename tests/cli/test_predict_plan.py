@@ -67,9 +67,9 @@ def test_a_table_for_people(capsys: pytest.CaptureFixture[str]) -> None:
         "  while the map is finished",
         "    encoding  97 MB",
         "disk: 1,598 MB of 70,000 MB free",
-        "  staged blocks                 98 MB",
-        "  features, given up before  1,500 MB",
-        "  finished files, about         15 MB",
+        "  staged blocks             98 MB",
+        "  features, until then   1,500 MB",
+        "  finished files, about     15 MB",
         "Warning: a.tif: is odd",
         "Hint: mend it",
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,10 @@ from typing import Any
 
 import pytest
 import torch
+from shapely import box
 from torch import Tensor
 
+from rsseg.errors import OptionError
 from rsseg.prediction import feature_store
 from rsseg.prediction.engine import Predictor, predict_raster
 from rsseg.prediction.feature_store import FeatureStore
@@ -22,6 +25,7 @@ from rsseg.tiling import Window
 from rsseg.weights import Weights, init_weights, load_card, load_weights, save_weights
 from tests.making import let_attention_count, random_pixels, write_argmax_weights, write_raster
 from tests.prediction.attentive import REACH, TwoPasses
+from tests.raster.make import write_geojson
 
 A, B, C = (Window(64 * n, 0, 64, 64) for n in range(3))
 
@@ -117,6 +121,41 @@ def test_a_file_that_was_cut_is_not_believed(tmp_path: Path) -> None:
         assert store.load(A, 0) is None
 
 
+def test_each_side_from_which_a_tile_is_seen_has_a_layout(tmp_path: Path) -> None:
+    fine, coarse = features(0)
+    tall = (torch.zeros(1, 3, 4, 16), coarse)
+    with FeatureStore(tmp_path, most_bytes=2**20) as store:
+        for window in (A, B):
+            store.save(window, 0, (fine, coarse))
+            store.save(window, 1, tall)
+
+        assert store.load(B, 0) is not None
+        found = store.load(B, 1)
+        assert found is not None
+        assert found[0].shape == (1, 3, 4, 16)
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often features were kept and found."""
+    count: Counter[str] = Counter()
+    save, load = FeatureStore.save, FeatureStore.load
+
+    def spied_save(self: FeatureStore, window: Window, view: int, made: tuple[Tensor, ...]) -> None:
+        before = len(self._slots)
+        save(self, window, view, made)
+        count["kept"] += len(self._slots) - before
+
+    def spied_load(self: FeatureStore, window: Window, view: int) -> tuple[Tensor, ...] | None:
+        found = load(self, window, view)
+        count["found"] += found is not None
+        return found
+
+    monkeypatch.setattr(FeatureStore, "save", spied_save)
+    monkeypatch.setattr(FeatureStore, "load", spied_load)
+    return count
+
+
 def maps_of(weights: Weights, image: Path, folder: Path, **chosen: Any) -> dict[str, bytes]:
     """The bytes of all that a prediction writes."""
     folder.mkdir()
@@ -146,23 +185,80 @@ def image(tmp_path: Path) -> Path:
         {"batch_size": 4},
         {"blend": "average"},
         {"precision": "bf16"},
-        {"context_sample": 0.4},
     ],
     ids=str,
 )
 def test_the_map_is_the_same_whatever_is_kept(
-    attentive: Weights, image: Path, tmp_path: Path, chosen: dict[str, Any]
+    attentive: Weights, image: Path, tmp_path: Path, chosen: dict[str, Any], counted: Counter[str]
 ) -> None:
     nothing = maps_of(attentive, image, tmp_path / "nothing", tile=64, feature_cache=0, **chosen)
-    some = maps_of(attentive, image, tmp_path / "some", tile=64, feature_cache=50_000, **chosen)
+    assert not counted
+    some = maps_of(attentive, image, tmp_path / "some", tile=64, feature_cache=20_000, **chosen)
+    few = counted["kept"]
     everything = maps_of(attentive, image, tmp_path / "everything", tile=64, **chosen)
 
     assert len(nothing) >= 2
     assert nothing == some == everything
+    assert 0 < few < counted["kept"] - few <= counted["found"]
+
+
+def test_every_side_of_a_raster_narrower_than_a_tile_is_kept(
+    attentive: Weights, tmp_path: Path, counted: Counter[str]
+) -> None:
+    narrow = write_raster(tmp_path / "n.tif", random_pixels(20, 190))
+
+    nothing = maps_of(attentive, narrow, tmp_path / "nothing", tile=64, tta="d4", feature_cache=0)
+    everything = maps_of(attentive, narrow, tmp_path / "everything", tile=64, tta="d4")
+
+    assert nothing == everything
+    assert counted["kept"] % 8 == 0
+    assert counted["found"] >= 2 * counted["kept"] > 0
+
+
+def test_a_run_that_is_gone_on_with_keeps_nothing_that_nobody_reads(
+    attentive: Weights, image: Path, tmp_path: Path, counted: Counter[str]
+) -> None:
+    options = PredictOptions(context="raster", device="cpu", tile=64, halo=REACH)
+    predict_raster(image, tmp_path / "whole.tif", weights=attentive, options=options)
+    counted.clear()
+
+    def stop(share: float) -> None:
+        if share > 0.9:  # the context is staged
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_raster(image, tmp_path / "map.tif", weights=attentive, options=options, on_progress=stop)
+    assert counted["kept"] > 0
+    counted.clear()
+    predict_raster(image, tmp_path / "map.tif", weights=attentive, options=options)
+
+    assert (tmp_path / "map.tif").read_bytes() == (tmp_path / "whole.tif").read_bytes()
+    assert not counted["kept"]
+
+
+@pytest.mark.parametrize("chosen", [{"context_sample": 0.4}, {"aoi": "aoi.geojson"}], ids=str)
+def test_where_not_all_tiles_are_read_again_nothing_is_kept(
+    attentive: Weights, image: Path, tmp_path: Path, chosen: dict[str, Any], counted: Counter[str]
+) -> None:
+    if "aoi" in chosen:
+        part = box(350_000, 3_060_000 - 9, 350_000 + 9, 3_060_000)
+        chosen = {"aoi": write_geojson(tmp_path / chosen["aoi"], [(part, {})], epsg=32645)}
+
+    maps_of(attentive, image, tmp_path / "map", tile=64, **chosen)
+
+    assert not counted["kept"]
+
+
+def test_it_is_about_the_context_of_a_raster() -> None:
+    with pytest.raises(OptionError, match="--feature-cache is about the context of a raster"):
+        PredictOptions(feature_cache=10**9)
+    PredictOptions(feature_cache=0, context="raster")
 
 
 @pytest.mark.parametrize("architecture", ["maresunet", "abcnet", "macunet"])
-def test_the_map_of_a_real_network_is_the_same_too(image: Path, tmp_path: Path, architecture: str) -> None:
+def test_the_map_of_a_real_network_is_the_same_too(
+    image: Path, tmp_path: Path, architecture: str, counted: Counter[str]
+) -> None:
     path = tmp_path / "w.safetensors"
     encoder = "" if architecture == "macunet" else "resnet18"
     card = replace(load_card(str(write_argmax_weights(path))), architecture=architecture, encoder=encoder)
@@ -175,6 +271,7 @@ def test_the_map_of_a_real_network_is_the_same_too(image: Path, tmp_path: Path, 
     everything = maps_of(weights, image, tmp_path / "everything", tile=96, halo=0)
 
     assert nothing == everything
+    assert counted["found"] >= weights.network.context_passes * counted["kept"] > 0
 
 
 @pytest.mark.parametrize("room", [None, 0])
