@@ -107,7 +107,15 @@ def evaluate(
       rsseg evaluate --data tiles/ --weights runs/new/best.safetensors --against runs/old/best.safetensors
       rsseg evaluate --data Potsdam/ --preset potsdam --split test --weights manet.safetensors --protocol isprs --tta d4
     """
-    from rsseg.evaluation import EvaluateOptions, LabelRules, Move, Threshold, missed_thresholds, read_as
+    from rsseg.evaluation import (
+        EvaluateOptions,
+        LabelRules,
+        Move,
+        Threshold,
+        find_coding,
+        missed_thresholds,
+        read_as,
+    )
 
     if as_csv and as_json:
         raise OptionError("--csv and --json exclude each other")
@@ -127,6 +135,10 @@ def evaluate(
         limits=tuple(thresholds),
         focus=asked.focus,
     )
+    rules, classes = LabelRules(**given), _load_classes(class_source)
+    if labels_as is not None:
+        find_coding(labels_as, erode=erode)
+    # What names the pairs may be standard input, which ends when the work before it does: all else is checked by now.
     pairs = find_pairs(predictions, labels, pairs_file) if part is None else []
     if labels_as is not None:
         pairs = read_as(pairs, labels_as, erode=erode)
@@ -137,15 +149,15 @@ def evaluate(
                 options=options,
                 counters=asked.page_counters(),
                 calibration=asked.calibration,
-                against=str(asked.against[0]) if asked.against else None,
+                against=asked.against[0] if asked.against else None,
                 on_progress=on_progress,
             )
         else:
             found = _evaluate_maps(
                 asked,
                 pairs,
-                _load_classes(class_source),
-                rules=LabelRules(**given),
+                classes,
+                rules=rules,
                 options=options,
                 overwrite=overwrite,
                 on_progress=on_progress,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rsseg.cli.evaluate_jobs import (
     Job,
     band_names,
+    check_jobs,
     labelled_area,
     labelled_scenes,
     make_jobs,
@@ -20,14 +21,15 @@ from rsseg.cli.evaluate_jobs import (
     predict_all,
 )
 from rsseg.cli.evaluate_options import DataPart
-from rsseg.errors import LabelError, OptionError
+from rsseg.errors import LabelError, OptionError, ResourceError
 
 if TYPE_CHECKING:
     from rsseg.classes import ClassTable
     from rsseg.data.entries import DataSetPlan
     from rsseg.data.pool import FilePool
+    from rsseg.data.scenes import Scene
     from rsseg.evaluation import EvaluateOptions, Evaluation, Pair
-    from rsseg.evaluation.counters import CounterChoice
+    from rsseg.evaluation.counters import CounterChoice, PairFacts
     from rsseg.weights import WeightCard
 
 _PREDICTING = 0.95
@@ -69,7 +71,7 @@ def evaluate_part(
         on_progress: is told the share done, from 0 to 1.
 
     Raises:
-        OptionError: options do not fit one another or the weights, or a map is there already.
+        OptionError: options do not fit one another, the weights or the images, or a map is there already.
         LabelError: there is no such data set or part, it has other classes, or labels cannot be read.
         RasterError, WeightsError, ResourceError: see `rsseg.prediction.engine.Predictor`.
     """
@@ -77,6 +79,7 @@ def evaluate_part(
     from rsseg.data.presets.registry import find_preset
     from rsseg.data.scenes import OPEN_FILES, plan_dataset
     from rsseg.evaluation import check_eroded, evaluate_maps
+    from rsseg.evaluation.door import check_measured
     from rsseg.raster import gdal_env
     from rsseg.weights import default_weights
 
@@ -85,26 +88,30 @@ def evaluate_part(
         check_eroded(f"--preset {part.preset}", eroded=eroded, erode=options.erode)
     weights = [part.weights or default_weights(), *([against] if against else [])]
     plan = plan_dataset(part.data, preset=part.preset)
-    cards = _check_weights(weights, part, plan, options)
+    cards, classes = _check_weights(weights, part, plan, options)
+    made_of = _made_of(part, weights)
     with gdal_env(), closing(FilePool(OPEN_FILES)) as pool, TemporaryDirectory(prefix="rsseg-") as scratch:
         folder = Path(scratch)
         scenes = labelled_scenes(pool, plan, part.split)
         areas = [s.entry.aoi or labelled_area(s, folder / f"{n}.csv") for n, s in enumerate(scenes)]
         maps = part.maps or folder
         places = [maps, *(maps / _AGAINST for _ in weights[1:])]
-        for place in places[1:]:
-            place.mkdir(exist_ok=True)
         rounds = [
             make_jobs(
                 scenes, plan, card, how=part.how, areas=areas, maps=place, sure=calibration and place == maps
             )
             for card, place in zip(cards, places, strict=True)
         ]
+        pairs = [_pair(jobs, pool, plan.classes) for jobs in zip(*rounds, strict=True)]
+        check_measured(pairs, _facts(scenes, classes), options)
+        for place, jobs in zip(places, rounds, strict=True):
+            if place != maps:
+                _make_folder(place)
+            check_jobs(jobs)
         part_of = _PREDICTING / len(rounds)
         for number, (name, jobs) in enumerate(zip(weights, rounds, strict=True)):
             tell = partial(_tell, on_progress, number * part_of, part_of)
             predict_all(jobs, name, scratch=folder, on_progress=tell)
-        pairs = [_pair(jobs, pool, plan.classes) for jobs in zip(*rounds, strict=True)]
         evaluation = evaluate_maps(
             pairs,
             options=options,
@@ -113,7 +120,7 @@ def evaluate_part(
         )
         made_with = {} if counters is None else _made_with(part, rounds)
     return Found(
-        evaluation=_without_folder(evaluation, folder),
+        evaluation=replace(_without_folder(evaluation, folder), made_with=made_of),
         images=[job.scene.entry.image for job in rounds[0]],
         made_with=made_with,
     )
@@ -125,25 +132,29 @@ def _tell(on_progress: Callable[[float], None], done: float, of: float, share: f
 
 def _check_weights(
     weights: Sequence[str], part: DataPart, plan: DataSetPlan, options: EvaluateOptions
-) -> list[WeightCard]:
-    """Refuse what can be seen to fail, before torch is imported and anything is predicted."""
+) -> tuple[list[WeightCard], ClassTable]:
+    """Refuse what can be seen to fail, before torch is imported and anything is predicted.
+
+    Returns:
+        The cards of the weights, and the classes that are compared.
+    """
     from rsseg.evaluation.agreement import agree_on_tables
-    from rsseg.evaluation.engine import check_agreed
+    from rsseg.evaluation.door import check_agreed
     from rsseg.prediction.door import check_options
     from rsseg.weights import find_weights, load_card, read_limits
 
     cards = [load_card(name) for name in weights]
     for name, card in zip(weights, cards, strict=True):
         check_options(card, read_limits(find_weights(name)), part.how)
-    tables = {Path(name): card.classes for name, card in zip(weights, cards, strict=True)}
-    first = Path(weights[0])
+    # `buildings` and `./buildings` are two weights, though one path: the second are called by their file.
+    others = {find_weights(name): card.classes for name, card in zip(weights[1:], cards[1:], strict=True)}
     agreed = agree_on_tables(
-        {first: tables.pop(first)},
+        {Path(weights[0]): cards[0].classes},
         {part.data: plan.classes},
         None,
         moves=options.moves,
         protocol=options.protocol_used(),
-        others=tables,
+        others=others,
     )
     check_agreed(agreed, options)
     for name, card in zip(weights, cards, strict=True):
@@ -155,11 +166,59 @@ def _check_weights(
             )
     if part.maps is not None and not part.maps.is_dir():
         raise OptionError(f"{part.maps}: no such folder", hint=f"make it first: mkdir -p {part.maps}")
-    return cards
+    assert agreed.classes is not None  # those of weights have names
+    return cards, agreed.classes
+
+
+def _facts(scenes: Sequence[Scene], classes: ClassTable) -> list[PairFacts]:
+    """What is known of each map before it is made; messages name its image, which somebody has given."""
+    from rsseg.evaluation.counters import PairFacts
+
+    return [
+        PairFacts(pair=n, image=n, path=scene.entry.image, grid=scene.image.grid, table=classes)
+        for n, scene in enumerate(scenes)
+    ]
+
+
+def _make_folder(path: Path) -> None:
+    """Make the folder of the second maps, unless it is there."""
+    try:
+        path.mkdir(exist_ok=True)
+    except FileExistsError as err:
+        raise OptionError(
+            f"{path}: is a file; the maps of --against go into a folder of this name",
+            hint="choose another --maps FOLDER",
+        ) from err
+    except OSError as err:
+        raise ResourceError(
+            f"{path}: the folder for the maps of --against cannot be made ({err.strerror})",
+            hint="choose another --maps FOLDER",
+        ) from err
+
+
+def _made_of(part: DataPart, weights: Sequence[str]) -> dict[str, str]:
+    """What numbers of a data set mean nothing without: the weights, by name and hash, and the part.
+
+    Raises:
+        OptionError: both weights are the same.
+    """
+    from rsseg.weights import find_weights
+    from rsseg.weights.files import file_sha256
+
+    hashes = [file_sha256(find_weights(name)) for name in weights]
+    if len(set(hashes)) < len(hashes):
+        raise OptionError(
+            f"--against {weights[1]}: these are the weights {weights[0]} themselves (SHA-256 {hashes[0][:12]}...)",
+            hint="compare with other weights, or leave --against out",
+        )
+    made = {"data_set": str(part.data), "preset": part.preset, "part": part.split}
+    for title, name, sha256 in zip(("weights", _AGAINST), weights, hashes, strict=False):
+        made |= {title: Path(name).stem, f"{title}_sha256": sha256}
+    return {name: text for name, text in made.items() if text}
 
 
 def _pair(jobs: Sequence[Job], pool: FilePool, classes: ClassTable) -> Pair:
-    """The finished maps of a scene with its labels; where they count is left to the evaluation."""
+    """The maps of a scene, made or to be made, with its labels; where they count is left to the evaluation."""
     from rsseg.data.labels import open_labels
     from rsseg.evaluation import Pair
     from rsseg.evaluation.pairs import OpenedLabels

@@ -79,23 +79,33 @@ def make_jobs(
     maps: Path,
     sure: bool,
 ) -> list[Job]:
-    """What each scene becomes, with `sure` also how confident it is; all files must be free to write."""
-    from rsseg.prediction.door import check_outputs, identify_files
-
+    """What each scene becomes, with `sure` also how confident it is."""
     bands, seen, jobs = named_bands(plan, card), Counter[str](), []
-    inputs = identify_files(path for s in scenes for path in (s.entry.image, s.entry.labels))
     for scene, aoi in zip(scenes, areas, strict=True):
         stem = scene.entry.image.stem
         seen[stem] += 1
         name = stem if seen[stem] == 1 else f"{stem}_{seen[stem]}"
         own_bands = scene.image.bands if plan.gray_as_rgb and len(set(scene.image.bands)) == 1 else bands
-        written = (maps / f"{name}_confidence.tif", maps / _CONFIDENCE) if sure else (None, None)
-        choices = [replace(how, bands=own_bands, aoi=aoi, confidence=path) for path in written]
-        output = maps / f"{name}_classes.tif"
-        for options in choices:
-            check_outputs(output, options, inputs=inputs)
-        jobs.append(Job(scene=scene, output=output, confidence=written[0], options=choices[1]))
+        jobs.append(
+            Job(
+                scene=scene,
+                output=maps / f"{name}_classes.tif",
+                confidence=maps / f"{name}_confidence.tif" if sure else None,
+                options=replace(
+                    how, bands=own_bands, aoi=aoi, confidence=maps / _CONFIDENCE if sure else None
+                ),
+            )
+        )
     return jobs
+
+
+def check_jobs(jobs: Sequence[Job]) -> None:
+    """Refuse jobs whose files are not free to write; see `rsseg.prediction.door.check_outputs`."""
+    from rsseg.prediction.door import check_outputs, identify_files
+
+    inputs = identify_files(path for job in jobs for path in (job.scene.entry.image, job.scene.entry.labels))
+    for job in jobs:
+        check_outputs(job.output, replace(job.options, confidence=job.confidence), inputs=inputs)
 
 
 def band_names(plan: DataSetPlan) -> Sequence[str]:
@@ -132,6 +142,9 @@ def predict_all(
 
     with _few_notes(hidden=scratch):
         for number, job in enumerate(jobs):
+            # Nobody gave this name: what lies there was left by a run that was killed.
+            if job.options.confidence is not None:
+                job.options.confidence.unlink(missing_ok=True)
             predictor(job.options).predict(
                 job.scene.image.path, job.output, on_progress=partial(tell, number)
             )

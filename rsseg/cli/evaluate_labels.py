@@ -103,7 +103,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         multiple=True,
         metavar="FROM=TO|ignore",
         help="Count a class as another one, in labels and class maps; labels:FROM=TO, prediction:FROM=TO in one of"
-        " them.",
+        " them. An id is that of the class, with --labels-as, too, not the value in the file.",
     ),
 )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rsseg.errors import OptionError
+from rsseg.log import logger
 
 if TYPE_CHECKING:
     from rsseg.evaluation import Pair
@@ -89,7 +90,6 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--against",
         multiple=True,
-        type=_PATH,
         metavar="MAP...|WEIGHTS",
         help="A second class map for each, or their folder: which is better, with intervals, McNemar's test, kappa"
         " z-test, and a table of outcomes. With --data: second weights.",
@@ -128,12 +128,15 @@ _FILES = ("confidence", "calibration", "against", "differences", "report", "focu
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What is measured besides the confusion matrix, with which files, and what is written of it."""
+    """What is measured besides the confusion matrix, with which files, and what is written of it.
+
+    `against` is as it was typed: with --data `buildings` is the name of weights, and `./buildings` a file.
+    """
 
     measures: MeasureOptions
     confidence: tuple[Path, ...]
     calibration: bool
-    against: tuple[Path, ...]
+    against: tuple[str, ...]
     differences: Path | None
     report: Path | None
     focus: str | None
@@ -165,7 +168,10 @@ class Asked:
                 hint="compare one class map with one set of labels, or leave it out",
             )
         confidence = _beside(pairs, self.confidence, option="--confidence", ending="_confidence")
-        others = _beside(pairs, self.against, option="--against", ending="_classes")
+        others = _beside(pairs, [Path(text) for text in self.against], option="--against", ending="_classes")
+        for path, other in others.items():
+            if path.samefile(other):
+                logger.warning(f"--against {other}: is the class map {path} itself, which differs in nothing")
         return [
             replace(pair, confidence=confidence.get(pair.prediction), other=others.get(pair.prediction))
             for pair in pairs

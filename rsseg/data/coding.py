@@ -20,6 +20,10 @@ Kind = Literal["value", "colour", "segment"]
 
 _SHOWN = 8
 """Known codes that a message lists."""
+_DECODED = (
+    "255 for no label is how class ids are written, and no published value: class ids are read as they are, without"
+    " --labels-as or --preset"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +105,7 @@ class CodedLabels:
     def _read_codes(self, window: Window) -> tuple[NDArray[np.integer], NDArray[np.bool_]]:
         """Codes (rows, cols) of a window, and where there are any."""
         if isinstance(self._source, LabelRaster):
-            values = self._source.read(window)
-            return values, values != IGNORE_INDEX
+            return self._source.read_as_written(window)
         pixels = self._source.read_once(window)
         red, green, blue = pixels.data.astype(np.uint32)
         return red + 256 * green + 65536 * blue, pixels.valid
@@ -114,12 +117,17 @@ class CodedLabels:
             f"{self._path}: has the {self._coding.kind} {self._coding.describe(code)} at column"
             f" {window.col_off + place[1]}, row {window.row_off + place[0]} ({count} px nearby), which stands for no"
             f" class; known are {', '.join(known)}{f' and {more} more' if more > 0 else ''}",
-            hint="is this the right data set, and the label as it was published? An unknown code is never guessed",
+            hint=_DECODED
+            if self._coding.kind == "value" and code == IGNORE_INDEX
+            else "is this the right data set, and the label as it was published? An unknown code is never guessed",
         )
 
 
 def open_coded_labels(path: Path, coding: LabelCoding) -> CodedLabels:
     """Open a label file of another coding; the caller closes it.
+
+    What the file declares as missing is no label where it holds numbers. Of colours only a mask or an alpha band is:
+    black and white are classes of published data sets, whatever nodata value somebody's tools wrote beside them.
 
     Raises:
         RasterError: the file is missing or no raster, or lacks the three bands of a colour.

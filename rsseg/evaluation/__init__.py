@@ -5,7 +5,7 @@ from rsseg.evaluation.counters import Counter, Seen
 from rsseg.evaluation.engine import evaluate_maps
 from rsseg.evaluation.lengths import Length
 from rsseg.evaluation.options import EvaluateOptions, MeasureOptions
-from rsseg.evaluation.pairs import Pair, check_eroded, pair_up, read_as, read_pairs
+from rsseg.evaluation.pairs import Pair, check_eroded, find_coding, pair_up, read_as, read_pairs
 from rsseg.evaluation.protocols import PROTOCOLS, Protocol
 from rsseg.evaluation.recoding import Move
 from rsseg.evaluation.report import csv_text, table_text
@@ -38,6 +38,7 @@ __all__ = [
     "count_pixels",
     "csv_text",
     "evaluate_maps",
+    "find_coding",
     "missed_thresholds",
     "pair_up",
     "read_as",

@@ -61,15 +61,15 @@ def agree_on_classes(
     Raises:
         LabelError: rasters name classes that contradict one another, are none of those compared, or are not those of
             the protocol.
-        OptionError: a move is about a class that does not exist, or leads to none.
+        OptionError: a move is about a class that does not exist, or leads to none; or labels that are said to be coded
+            name their classes, so that they hold class ids.
     """
     maps = {pair.prediction: read_categories(pair.prediction) for pair in pairs}
     others = {pair.other: read_categories(pair.other) for pair in pairs if pair.other is not None}
     labels = {pair.labels: _label_classes(pair) for pair in pairs}
+    coded = {pair.labels: pair.coding.name for pair in pairs if pair.coding is not None}
     codings = dict.fromkeys(f"labels are {pair.coding.text}" for pair in pairs if pair.coding is not None)
-    agreed = agree_on_tables(
-        maps, labels, given, moves=moves, protocol=protocol, others=others, coded=bool(codings)
-    )
+    agreed = agree_on_tables(maps, labels, given, moves=moves, protocol=protocol, others=others, coded=coded)
     return replace(agreed, notes=(*agreed.notes, *codings))
 
 
@@ -81,12 +81,14 @@ def agree_on_tables(
     moves: Sequence[Move],
     protocol: Protocol,
     others: Tables | None = None,
-    coded: bool = False,
+    coded: Mapping[Path, str] | None = None,
 ) -> Agreement:
     """The same by the classes that class maps, labels and second maps name, None for those that name none.
 
-    With `coded` labels, whose classes are known for sure, class maps that name none hold the ids of these.
+    The classes of labels that are `coded`, by the name of their data set, are known for sure: class maps that name none
+    hold the ids of these.
     """
+    coded = coded or {}
     maps, first = {**(others or {}), **maps}, maps
     own = given or (None if None in first.values() else next(iter(first.values())))
     notes: tuple[str, ...] = ()
@@ -97,9 +99,10 @@ def agree_on_tables(
     if own is None and (moves or coded):
         named = [(path, table) for path, table in {**labels, **maps}.items() if table is not None]
         for path, table in named[:1]:
-            own, notes = table, (f"the class maps do not name their classes; taken for those of {path}",)
+            whose = coded.get(path, path)
+            own, notes = table, (f"the class maps do not name their classes; taken for those of {whose}",)
     if not moves:
-        _check_same(given, {**maps, **labels})
+        _check_same(given, {**maps, **labels}, coded)
     if own is not None:
         moves = [_with_name(move, own) for move in moves]
     compared = own if own is None or given is not None else _renamed(own, moves)
@@ -120,14 +123,23 @@ def agree_on_tables(
 def _label_classes(pair: Pair) -> ClassTable | None:
     if pair.opened is not None:
         return pair.opened.classes
-    if pair.coding is not None:
-        return pair.coding.classes
-    return None if is_vector_file(pair.labels) else read_categories(pair.labels)
+    named = None if is_vector_file(pair.labels) else read_categories(pair.labels)
+    if pair.coding is None:
+        return named
+    if named is not None:
+        raise OptionError(
+            f"{pair.labels}: names its classes, so it holds class ids, and not what {pair.coding.name} hands out",
+            hint="leave --labels-as out",
+        )
+    return pair.coding.classes
 
 
-def _check_same(given: ClassTable | None, tables: Tables) -> None:
+def _check_same(given: ClassTable | None, tables: Tables, coded: Mapping[Path, str]) -> None:
     """Refuse rasters that name other classes than those before them."""
-    found = [("the table of classes given", given), *tables.items()]
+    found = [("the table of classes given", given)]
+    found += [
+        (f"{path}, read as {coded[path]}" if path in coded else f"{path}", t) for path, t in tables.items()
+    ]
     named = [(what, table.names) for what, table in found if table is not None]
     for what, names in named:
         if names != named[0][1]:

@@ -15,13 +15,13 @@ from rsseg.errors import LabelError, RasterError
 from rsseg.evaluation.agreement import Agreement, agree_on_classes
 from rsseg.evaluation.counters import ConfusionCounter, Counter, CounterChoice, PairFacts, Seen
 from rsseg.evaluation.counting import Compared, count_classes, count_pair
+from rsseg.evaluation.door import check_agreed
 from rsseg.evaluation.labels import open_labels
 from rsseg.evaluation.measures import chosen_measures
-from rsseg.evaluation.measures.areas import check_every_class
 from rsseg.evaluation.options import EvaluateOptions
 from rsseg.evaluation.pairs import Pair
 from rsseg.evaluation.result import Evaluation, Measure, PairResult
-from rsseg.evaluation.rules import LabelRules, id_of_class
+from rsseg.evaluation.rules import LabelRules
 from rsseg.raster.env import gdal_env
 from rsseg.raster.grid import check_same_grid
 from rsseg.raster.labels import LabelRaster, open_label_raster
@@ -85,21 +85,6 @@ def evaluate_maps(
             report = _part_of(report, 1, 2)
         evaluation = _check_compared(_evaluate(job, agreed, choose, on_progress=report))
     return replace(evaluation, sections=tuple(measure.section(evaluation) for measure in measures))
-
-
-def check_agreed(agreed: Agreement, options: EvaluateOptions) -> None:
-    """Refuse what cannot be found for the classes that are compared, before anything is read.
-
-    Raises:
-        OptionError: areas are wanted but classes left out of the labels, or a limit or the focus is about a class that
-            is not there, or has no such score.
-    """
-    if options.measures.areas:
-        check_every_class(agreed, options.erode)
-    for limit in options.limits:
-        limit.check_class(agreed, options.measures.objects)
-    if options.focus is not None and agreed.classes is not None:
-        id_of_class(options.focus, agreed.classes)
 
 
 @contextmanager

@@ -123,11 +123,9 @@ def read_as(pairs: Sequence[Pair], name: str, *, erode: Erosion) -> list[Pair]:
         erode: what is said of the edges of objects; see `EvaluateOptions`.
 
     Raises:
-        OptionError: there is none of that name, labels are polygons, or references of ISPRS are said to be eroded and
-            are not, or the reverse, so that scores would go by a wrong name.
+        OptionError: see `find_coding`; or labels are polygons.
     """
-    coding = published_labels(name)
-    check_eroded(f"--labels-as {name}", eroded=coding.eroded, erode=erode)
+    coding = find_coding(name, erode=erode)
     for pair in pairs:
         if is_vector_file(pair.labels):
             raise OptionError(
@@ -137,12 +135,24 @@ def read_as(pairs: Sequence[Pair], name: str, *, erode: Erosion) -> list[Pair]:
     return [replace(pair, coding=coding) for pair in pairs]
 
 
+def find_coding(name: str, *, erode: Erosion) -> PublishedLabels:
+    """How label rasters of a published data set are read; see `read_as`.
+
+    Raises:
+        OptionError: there is none of that name, or it does not come without the edges of objects and is said to, or the
+            reverse, so that scores would go by a wrong name.
+    """
+    coding = published_labels(name)
+    check_eroded(f"--labels-as {name}", eroded=coding.eroded, erode=erode)
+    return coding
+
+
 def check_eroded(option: str, *, eroded: bool | None, erode: Erosion) -> None:
     """Refuse to give scores a wrong name: of references that are said to be eroded and are not, or the reverse.
 
     Args:
         option: says which references are read, as the user spells it.
-        eroded: whether the edges of objects are left out of them; None where there is only one kind.
+        eroded: whether the edges of objects are left out of them; None where there are only whole ones.
         erode: see `EvaluateOptions`.
 
     Raises:
@@ -156,6 +166,11 @@ def check_eroded(option: str, *, eroded: bool | None, erode: Erosion) -> None:
         raise OptionError(
             f"{option}: these are whole references, not eroded ones",
             hint=f"{option}-eroded --erode given, or --erode 3 to erode them here",
+        )
+    if eroded is None and erode == "given":
+        raise OptionError(
+            f"{option}: these labels are never handed out without the edges of objects",
+            hint="leave --erode out, or --erode 3 to erode them here",
         )
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import textwrap
+from collections.abc import Mapping
 
 from rsseg.evaluation.result import BENCHMARK_SCORE, Evaluation
 from rsseg.evaluation.scores import CLASS_SCORES
@@ -16,6 +17,9 @@ _MATRIX_CLASSES = 10
 
 _WIDTH = 110
 """Of sentences, in characters."""
+
+_HASH = 12
+"""As many digits of a hash tell weights apart."""
 
 TITLES = {**SCORE_TITLES, BENCHMARK_SCORE: "benchmark score"}
 
@@ -103,7 +107,18 @@ def counted_lines(evaluation: Evaluation) -> list[str]:
 def _counted(evaluation: Evaluation) -> str:
     """What the scores are, and what they rest on."""
     measure = evaluation.measure
-    return "\n".join([f"protocol {measure.title}: {measure.text}", *counted_lines(evaluation)])
+    lines = [f"protocol {measure.title}: {measure.text}", *counted_lines(evaluation)]
+    if evaluation.made_with:
+        lines.append(f"made with {made_with_text(evaluation.made_with)}")
+    return "\n".join(lines)
+
+
+def made_with_text(made_with: Mapping[str, str]) -> str:
+    """What class maps were made with, in one line; hashes are shortened, JSON has all of them."""
+    return ", ".join(
+        f"{name.replace('_', ' ')} {value[:_HASH] if name.endswith('sha256') else value}"
+        for name, value in made_with.items()
+    )
 
 
 def _wrapped(sentence: str) -> str:

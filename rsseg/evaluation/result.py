@@ -84,7 +84,8 @@ class Measure:
 class Evaluation:
     """Counts of all pairs, the classes they are about, and the scores that follow from the sum of the counts.
 
-    `sections` are what was measured besides, one to each measure.
+    `sections` are what was measured besides, one to each measure. `made_with` is, by name, what class maps were made of
+    that were made only to be compared: weights with their hash, the data set.
     """
 
     classes: ClassTable
@@ -92,6 +93,7 @@ class Evaluation:
     measure: Measure = field(default_factory=Measure)
     notes: tuple[str, ...] = ()
     sections: tuple[Section, ...] = ()
+    made_with: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def confusion(self) -> Confusion:
@@ -118,6 +120,7 @@ class Evaluation:
         return {
             "protocol": self.measure.title,
             "protocol_text": self.measure.text,
+            **({"made_with": dict(self.made_with)} if self.made_with else {}),
             **{name: plain(value) for name, value in self.summary.items()},
             "mean_over": [self.classes.names[k] for k in self.scores.mean_over],
             **_counts(self.confusion),

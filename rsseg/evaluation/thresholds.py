@@ -27,7 +27,11 @@ _MEASURED = {
 }
 """The section that has a score, where it is not one of the confusion matrix."""
 
-_OPTIONS = {"boundary": "--boundary 3", "objects": "--objects CLASS", "calibration": "--confidence FILE"}
+_OPTIONS = {
+    "boundary": "--boundary 3",
+    "objects": "--objects CLASS",
+    "calibration": "--confidence FILE, or with --data --calibration",
+}
 """What a section is asked for with."""
 
 _SUMMARY = (*SUMMARY_SCORES, BENCHMARK_SCORE, "mean_boundary_iou", "mean_boundary_f1")

@@ -75,6 +75,20 @@ class LabelRaster:
             labels[inside.slices(window)] = self._read_inside(inside, (inside.height, inside.width))
         return labels
 
+    def read_as_written(self, window: Window) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Values (rows, cols) as they are in the file, and where they are labels: `read` tells no 255 from nodata.
+
+        Raises:
+            LabelError, RasterError: see `read`.
+        """
+        shape = (window.height, window.width)
+        values, valid = np.full(shape, IGNORE_INDEX, np.uint8), np.zeros(shape, np.bool_)
+        inside = window.intersection(self.grid.window)
+        if inside.pixels:
+            part = inside.slices(window)
+            values[part], valid[part] = self._values_inside(inside, (inside.height, inside.width))
+        return values, valid
+
     def read_decimated(self, *, max_side: int) -> NDArray[np.uint8]:
         """Read the whole raster with its longer side at most `max_side` px: nearest pixels, or from overviews.
 
@@ -85,6 +99,12 @@ class LabelRaster:
         return self._read_inside(self.grid.window, decimated_shape(self.grid, max_side=max_side))
 
     def _read_inside(self, window: Window, shape: tuple[int, int]) -> NDArray[np.uint8]:
+        values, valid = self._values_inside(window, shape)
+        return np.where(valid, values, np.uint8(IGNORE_INDEX))
+
+    def _values_inside(
+        self, window: Window, shape: tuple[int, int]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         how: dict[str, Any] = {
             "window": rasterio.windows.Window(window.col_off, window.row_off, window.width, window.height),
             "out_shape": shape,
@@ -98,7 +118,7 @@ class LabelRaster:
         for mask in masks:
             valid &= mask != 0
         self._check_values(values, valid)
-        return np.where(valid, values, IGNORE_INDEX).astype(np.uint8)
+        return values.astype(np.uint8), valid
 
     def _check_values(self, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
         if values.dtype == np.uint8:

@@ -385,6 +385,35 @@ def test_labels_that_were_not_handed_out_so_are_refused_in_a_line(class_map: Pat
     assert "labels of 'loda': unknown" in refused(run(class_map, *files, "--labels-as", "loda"), 2)
 
 
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--labels-as", "loda"), "labels of 'loda': unknown"),
+        (("--labels-as", "isprs", "--erode", "given"), "these are whole references"),
+        (("--labels-as", "uavid", "--erode", "given"), "never handed out without the edges of objects"),
+        (("--classes", "gone.json"), "gone.json"),
+        (("--attribute", "kind"), "an attribute and the classes of its values belong together"),
+    ],
+)
+@pytest.mark.parametrize("waiting", [("-", "--labels", "there"), ("--pairs", "-")])
+def test_what_can_be_refused_is_refused_before_standard_input_is_read(
+    waiting: tuple[str, ...], args: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read() -> list[str]:
+        raise AssertionError("the work before it may take hours")
+
+    monkeypatch.setattr("rsseg.cli.evaluate_pairs._standard_input", read)
+
+    result = run(*waiting, *args)
+
+    assert result.exit_code in (2, 3)
+    assert message in result.stderr
+
+
+def test_the_help_says_what_ids_are_moved() -> None:
+    assert "not the value in the file" in " ".join(run("--help").stdout.split())
+
+
 def test_the_help_names_every_coding_of_labels() -> None:
     from rsseg.data.presets.codings import PUBLISHED_LABELS
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import subprocess
 import sys
@@ -47,7 +49,7 @@ def by_hand(image: Path, output: Path, weights: Path, *options: object) -> Path:
 def compared(document: dict[str, Any]) -> dict[str, Any]:
     """What does not tell how the map came to be there."""
     pairs = [{k: v for k, v in p.items() if k not in ("prediction", "notes")} for p in document["pairs"]]
-    return {**document, "pairs": pairs}
+    return {**{k: v for k, v in document.items() if k != "made_with"}, "pairs": pairs}
 
 
 @pytest.fixture
@@ -383,7 +385,9 @@ def test_the_page_says_what_maps_were_made_with(
     assert "data set tiles part val" in rows
     assert "weights argmax weights_sha256" in rows
     assert ("against: weights others" in rows) != kept
-    assert ("How b_classes.tif, like 1 more map, was predicted" in rows) == kept
+    for folder in ("maps", "against"):
+        assert (f"How {folder}/b_classes.tif, like 1 more map, was predicted" in rows) == kept
+    assert ("weights others weights_sha256" in rows) == kept
     assert ("c_classes.tif - -" in rows) != kept
 
 
@@ -453,7 +457,128 @@ def test_many_scenes_give_few_notes(weights: Path, tmp_path: Path) -> None:
     assert "Note: 3 more notes like these" in result.stderr
 
 
+def test_numbers_say_what_they_were_made_with(tiles: Path, weights: Path, others: Path) -> None:
+    command = ("--data", tiles, "--weights", weights, "--against", others)
+    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (weights, others)]
+
+    document, text = evaluate(*command), rsseg("evaluate", *command, *MACHINE).stdout
+
+    assert document["made_with"] == {
+        "data_set": str(tiles),
+        "part": "val",
+        "weights": "argmax",
+        "weights_sha256": hashes[0],
+        "against": "others",
+        "against_sha256": hashes[1],
+    }
+    assert (
+        f"\nmade with data set {tiles}, part val, weights argmax, weights sha256 {hashes[0][:12]}, "
+        f"against others, against sha256 {hashes[1][:12]}\n"
+    ) in text
+
+
+def test_weights_named_like_bundled_ones_are_those_that_were_typed(
+    tiles: Path, weights: Path, others: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others.rename(others.with_name("buildings"))
+    monkeypatch.chdir(others.parent)
+
+    found = evaluate("--data", tiles, "--weights", weights, "--against", "./buildings")
+
+    assert found["comparison"]["mean_iou_difference"] > 0.1
+
+
+def test_a_confidence_that_a_killed_run_left_is_no_obstacle(
+    tiles: Path, weights: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "maps").mkdir()
+    left = tmp_path / "maps" / ".rsseg-confidence.tif"
+    left.write_bytes(b"half a file")
+
+    evaluate("--data", tiles, "--weights", weights, "--calibration", "--maps", tmp_path / "maps")
+
+    assert not left.exists()
+
+
 # --- refusals -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--objects", "nosuch"), "objects of class 'nosuch': no such class"),
+        (("--boundary", "200"), "a boundary tolerance of 200 px is 200 px of {image}; expected 1 to 64 px"),
+        (("--boundary", "0.01m"), "tolerance is 0.01 m, 0.067 px of 0.15 m"),
+        (("--intervals", "4px"), "blocks of 4 px are 4 px of {image}; expected at least 16 px"),
+        (("--intervals", "4px", "--calibration"), "blocks of 4 px are 4 px of {image}"),
+    ],
+)
+def test_measures_that_cannot_be_taken_are_refused_before_anything_is_predicted(
+    args: tuple[str, ...], message: str, tiles: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("rsseg.prediction.engine.Predictor")
+
+    result = rsseg("evaluate", "--data", tiles, "--weights", weights, *args)
+
+    assert result.exit_code == 2
+    assert message.format(image=tiles / "images" / "b.tif") in result.stderr
+
+
+def test_weights_are_not_compared_with_themselves(tiles: Path, weights: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(weights.read_bytes())
+
+    for same in (weights, copy):
+        result = rsseg("evaluate", "--data", tiles, "--weights", weights, "--against", same)
+
+        assert result.exit_code == 2
+        assert f"--against {same}: these are the weights {weights} themselves" in result.stderr
+
+
+def test_a_file_where_the_second_maps_go_is_refused(
+    tiles: Path, weights: Path, others: Path, tmp_path: Path
+) -> None:
+    against = tmp_path / "maps" / "against"
+    against.parent.mkdir()
+    against.write_text("mine")
+
+    result = rsseg(
+        "evaluate", "--data", tiles, "--weights", weights, "--against", others, "--maps", against.parent
+    )
+
+    assert result.exit_code == 2
+    assert f"Error: {against}: is a file; the maps of --against go into a folder" in result.stderr
+
+
+def test_a_folder_that_cannot_be_made_is_refused(
+    tiles: Path, weights: Path, others: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as on a medium that cannot be written, whoever one is."""
+    maps, make = tmp_path / "maps", Path.mkdir
+    maps.mkdir()
+
+    def read_only(path: Path, *args: Any, **how: Any) -> None:
+        if path.name == "against":
+            raise OSError(errno.EROFS, "Read-only file system", str(path))
+        make(path, *args, **how)
+
+    monkeypatch.setattr(Path, "mkdir", read_only)
+
+    result = rsseg("evaluate", "--data", tiles, "--weights", weights, "--against", others, "--maps", maps)
+
+    assert result.exit_code == 5
+    assert "the folder for the maps of --against cannot be made (Read-only file system)" in result.stderr
+
+
+def test_a_refusal_leaves_no_folder(tiles: Path, weights: Path, others: Path, tmp_path: Path) -> None:
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    (maps / "c_classes.tif").write_text("mine")
+
+    result = rsseg("evaluate", "--data", tiles, "--weights", weights, "--against", others, "--maps", maps)
+
+    assert "c_classes.tif: exists" in result.stderr
+    assert not (maps / "against").exists()
 
 
 @pytest.mark.parametrize(
@@ -469,6 +594,7 @@ def test_many_scenes_give_few_notes(weights: Path, tmp_path: Path) -> None:
         (["--data", "tiles", "--classes", "c.json"], "--classes does not go with --data"),
         (["--data", "tiles", "--value", "a=b"], "--value does not go with --data"),
         (["--data", "tiles", "--tile", "0"], "tile is 0 px"),
+        (["--data", "tiles", "--fail-over", "ece=0.1"], "FILE, or with --data --calibration"),
         (["--data", "tiles", "--map", "road=red"], "no raster has the class 'road'"),
     ],
 )

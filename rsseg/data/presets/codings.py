@@ -24,7 +24,7 @@ class PublishedLabels:
         name: one of `PUBLISHED_LABELS`.
         classes: those of the ids that pixels become.
         coding: which values or colours become which ids.
-        eroded: whether the edges of objects are left out of them; None where there is only one kind of them.
+        eroded: whether the edges of objects are left out of them; None where there are only whole ones.
     """
 
     name: str

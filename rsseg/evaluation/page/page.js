@@ -5,6 +5,7 @@
 const legends = [...document.querySelectorAll(".outcomes")];
 const outcomes = [...legends[0].children].map(({ dataset, firstChild }) => (
   { code: Number(dataset.code), rgba: dataset.rgba.split(" ").map(Number), name: firstChild.nextSibling.data.trim() }));
+const codeOf = Object.fromEntries(outcomes.map(({ code, name }) => [name, code]));
 const focus = document.getElementById("focus");
 const own = new Map();  // what each picture of errors shows now: source and text
 for (const image of document.querySelectorAll(".errors img, .wrong img")) own.set(image, { src: image.src, alt: image.alt });
@@ -53,10 +54,11 @@ async function idsOf(image) {
 
 // As `outcomes_of` of pictures.py; no class has the id -1.
 const outcomeOf = (label, map, id) => {
-  if (label === 255) return 6;
-  if (map === 255) return 5;
-  if (label === map) return label === id ? 2 : 0;
-  return label === id ? 3 : map === id ? 4 : id < 0 ? 1 : 7;
+  if (label === 255) return codeOf["no label"];
+  if (map === 255) return codeOf["no data"];
+  if (label === map) return label === id ? codeOf.found : codeOf.right;
+  if (label === id) return codeOf.missed;
+  return map === id ? codeOf["false alarm"] : id < 0 ? codeOf.wrong : codeOf["other errors"];
 };
 
 async function drawErrors(image, id) {
@@ -74,8 +76,8 @@ async function drawErrors(image, id) {
     pixels.data.set(colors.get(code), 4 * pixel);
   });
   context.putImageData(pixels, 0, 0);
-  const compared = labels.length - counts[6];
-  const shares = outcomes.filter(({ code }) => code !== 6 && counts[code]).map(
+  const compared = labels.length - counts[codeOf["no label"]];
+  const shares = outcomes.filter(({ code }) => code !== codeOf["no label"] && counts[code]).map(
     ({ code, name }) => `${(100 * counts[code] / compared).toFixed(2)} % ${name}`);
   const about = own.get(image).alt.replace(/: [^:]*$/, "");
   return { src: canvas.toDataURL(), alt: `${about}: ${shares.join(", ")}` };
@@ -91,9 +93,8 @@ async function refocus() {
     const select = image.closest("figure").querySelector("select");
     if (!select || select.value === "errors") Object.assign(image, own.get(image));
   }
-  const hidden = id < 0 ? [2, 3, 4, 7] : focus.options.length === 3 ? [1, 7] : [1];
   for (const item of legends.flatMap((legend) => [...legend.children])) {
-    item.hidden = hidden.includes(Number(item.dataset.code));
+    item.hidden = !item.dataset.shown.split(" ").includes(id < 0 ? "all" : "one");
   }
 }
 

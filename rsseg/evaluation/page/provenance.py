@@ -88,7 +88,10 @@ def _numbers(pair: PairResult, evaluation: Evaluation) -> tuple[str, ...]:
 def _tag_tables(pairs: Sequence[PairResult]) -> list[PageTable]:
     """What class maps say of how they were made, once for all that say the same."""
     made: dict[tuple[tuple[str, str], ...], list[str]] = {}
-    for path, name in names_of(pair.prediction for pair in pairs if not pair.gone).items():
+    maps = (
+        path for pair in pairs if not pair.gone for path in (pair.prediction, pair.other) if path is not None
+    )
+    for path, name in names_of(maps).items():
         if path.is_file() and (tags := _ordered(read_facts(path).made_with)):
             made.setdefault(tags, []).append(name)
     return [

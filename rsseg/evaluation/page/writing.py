@@ -69,11 +69,15 @@ def page_counters(pairs: int) -> CounterChoice:
 
 
 class OutcomeKey(NamedTuple):
-    """An entry of the legend of errors, with what the script needs to draw errors of another class."""
+    """An entry of the legend of errors, with what the script needs to draw errors of another class.
+
+    `shown` says whether it can be in pictures of `all` classes, and of `one`.
+    """
 
     key: Key
     code: int
     rgba: str
+    shown: str
     hidden: bool
 
 
@@ -221,13 +225,15 @@ def _contents(sections: Sequence[PageSection]) -> tuple[tuple[str, str], ...]:
 
 def _outcome_keys(focus: int | None, evaluation: Evaluation) -> tuple[OutcomeKey, ...]:
     """The whole legend of errors, of which only what can be in the pictures is shown: the script may draw others."""
-    shown = outcome_codes(focus, classes=len(evaluation.classes))
+    classes = len(evaluation.classes)
+    of_all, of_one = outcome_codes(None, classes=classes), outcome_codes(0, classes=classes)
     return tuple(
         OutcomeKey(
             key=Key(of.name, of.color, clear=not of.rgba[3], text=of.text),
             code=code,
             rgba=" ".join(map(str, of.rgba)),
-            hidden=code not in shown,
+            shown=" ".join(word for word, codes in (("all", of_all), ("one", of_one)) if code in codes),
+            hidden=code not in (of_all if focus is None else of_one),
         )
         for code, of in ((code, OUTCOMES[code]) for code in LEGEND)
     )
