@@ -20,6 +20,7 @@ import numpy as np
 from measure import scene
 
 import rsseg
+from rsseg.machine import keep_freed_memory
 from rsseg.models.registry import network_entry
 from rsseg.prediction.engine import Predictor
 from rsseg.prediction.inputs import open_imagery
@@ -32,6 +33,8 @@ def main() -> None:
     options = rsseg.PredictOptions(context=args.context, overwrite=True, resume=False)
     weights = rsseg.load_weights(args.weights)
     predictor = Predictor(weights, options)
+    if predictor.device_type == "cpu":
+        keep_freed_memory()  # as the command does
     forward = predictor._setup.forward
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 
 from rsseg.errors import LabelError
 from rsseg.evaluation.block_counts import BlockCounts
-from rsseg.evaluation.bootstrap import Interval, Values, score_intervals
+from rsseg.evaluation.bootstrap import Interval, ScoreIntervals, score_intervals
+from rsseg.evaluation.values import Values
 
 Floats = NDArray[np.float64]
 
@@ -102,10 +103,11 @@ def estimate_areas(sample: NDArray[np.int64], mapped: Floats) -> AreaEstimates:
 
 def with_block_errors(
     counts: BlockCounts, mapped: Floats, *, replicates: int = 1000, seed: int = 0
-) -> AreaEstimates:
+) -> tuple[AreaEstimates, ScoreIntervals]:
     """Estimate the areas of classes from labels that cover blocks of ground, with standard errors by block bootstrap.
 
-    A replicate without a class that is on the map says nothing and does not count.
+    A replicate without a class that is on the map says nothing and does not count. All but user's accuracies rest on
+    every such class, so their standard errors are NaN where fewer than two blocks have one of them.
 
     Args:
         counts: confusion matrices of the blocks.
@@ -113,10 +115,14 @@ def with_block_errors(
         replicates: how many times blocks are drawn.
         seed: of the random numbers.
 
+    Returns:
+        The estimates, and what was drawn for their standard errors.
+
     Raises:
         LabelError: the map has no area.
         OptionError: there are fewer than two replicates.
     """
+    strata = np.flatnonzero(mapped > 0).tolist()
 
     def values(sample: NDArray[np.int64]) -> Values:
         found = _estimated(sample, mapped)
@@ -124,16 +130,18 @@ def with_block_errors(
         return Values(
             summary={"overall": found.overall},
             classes={name: dict(enumerate(of.tolist())) for name, of in of_classes.items()},
+            rests_on=dict.fromkeys(("overall", "area", "producers"), ("users", strata)),
         )
 
     found = score_intervals(counts, values, replicates=replicates, seed=seed)
-    return replace(
+    estimates = replace(
         _estimated(counts.total(), mapped),
         area_se=_errors(found.classes["area"]),
         users_se=_errors(found.classes["users"]),
         producers_se=_errors(found.classes["producers"]),
         overall_se=found.summary["overall"].se,
     )
+    return estimates, found
 
 
 def _estimated(sample: NDArray[np.int64], mapped: Floats) -> AreaEstimates:

@@ -28,7 +28,7 @@ _AT_A_TIME = 2**18
 
 
 class Strip(NamedTuple):
-    """Whole rows of a window that lie in one row of blocks.
+    """A part of a window that lies in one row of blocks.
 
     `firsts` (width,) are the numbers of cell 0 in the block of each column, where the cells of all blocks of the strip
     are counted through, block by block.
@@ -72,13 +72,14 @@ class BlockGrid:
     image: int = 0
 
     def strips(self, area: Window) -> Iterator[Window]:
-        """Whole rows of an area, few pixels at a time; none is in two rows of blocks."""
-        height = max(1, _AT_A_TIME // max(area.width, 1))
-        top = area.rows.start
-        while top < area.rows.stop:
-            stop = min(top // self.side * self.side + self.side, top + height, area.rows.stop)
-            yield Window(area.col_off, top, area.width, stop - top)
-            top = stop
+        """Cut an area into parts of few pixels; none is in two rows of blocks, and blocks are cut as little as may be.
+
+        Rows come first: as many blocks side by side as few pixels allow, so that a wide area needs no more than others.
+        """
+        for rows in _cut(area.rows, every=self.side, most=_AT_A_TIME):
+            most = _AT_A_TIME // len(rows)
+            for cols in _cut(area.cols, every=max(most // self.side, 1) * self.side, most=most):
+                yield Window(cols.start, rows.start, len(cols), len(rows))
 
     def columns(self, strip: Window) -> Ints:
         """The column of blocks in which each column of a strip lies (width,)."""
@@ -144,14 +145,18 @@ class BlockCounter:
     def _parts(self, seen: Seen) -> Iterator[tuple[Place, SparseCounts]]:
         yield from self.grid.compared(seen)
         size = math.prod(self.counter.shape)
-        windows = list(self.grid.strips(seen.keep))
-        columns = [self.grid.columns(window) for window in windows]
-        strips = [Strip(w, (of - of[0]) * size) for w, of in zip(windows, columns, strict=True)]
-        for strip, of, keys in zip(strips, columns, self.counter.cells(seen, strips), strict=True):
-            found, counts = _occurring(keys, most=int(strip.firsts[-1]) + size)
-            row = strip.window.row_off // self.grid.side
+        side, windows = self.grid.side, list(self.grid.strips(seen.keep))
+        strips = (Strip(window, self._firsts(window)) for window in windows)
+        for window, keys in zip(windows, self.counter.cells(seen, strips), strict=True):
+            row, left, right = window.row_off // side, window.cols[0] // side, window.cols[-1] // side
+            found, counts = _occurring(keys, most=(right - left + 1) * size)
             for block, of_block in cut_into_blocks(found, counts, size):
-                yield Place(self.grid.image, row, int(of[0]) + block), of_block
+                yield Place(self.grid.image, row, left + block), of_block
+
+    def _firsts(self, window: Window) -> Ints:
+        columns = self.grid.columns(window)
+        firsts: Ints = (columns - columns[0]) * math.prod(self.counter.shape)
+        return firsts
 
 
 @dataclass(frozen=True)
@@ -186,6 +191,15 @@ class MatrixCounter:
             cells = np.broadcast_to(strip.firsts, label.shape)[used]
             cells += labels.astype(np.uint16) * np.uint16(self.classes) + predictions
             yield cells
+
+
+def _cut(span: range, *, every: int, most: int) -> Iterator[range]:
+    """Cut a stretch at the multiples of a number, and into parts of at most `most`."""
+    start = span.start
+    while start < span.stop:
+        stop = min(start // every * every + every, start + most, span.stop)
+        yield range(start, stop)
+        start = stop
 
 
 def _occurring(keys: Ints, *, most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -11,8 +11,8 @@ ground without an object is drawn like any other, so every measure draws the sam
   4 Mpx, where map and labels are noise; a few MB are usual), whatever the side and the shape. Two windows to a thread
   may wait to be added.
 * Above `most_blocks(cells)` blocks the sides of all are doubled, until there are no more of them or each image is one.
-  Their arrays then have at most 2^25 cells, or one array to an image: 256 MiB where `BlockCounts.arrays` gives them in
-  full, no more than 10 / 8 of that before.
+  Their arrays then have at most 2^25 cells, or one array to an image. They are never written out: where all are
+  needed at once, `BlockCounts.rows` gives what is not 0 of them, 12 bytes to a cell.
 
 Which side that ends in depends on which blocks are compared alone, not on the windows, their order, or the threads.
 """
@@ -23,10 +23,13 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Counts = NDArray[np.int64]
 
@@ -118,6 +121,16 @@ class BlockCounts:
             for (image, row, col), counts in self.blocks.items()
         )
         return BlockCounts(self.shape, doublings, _summed(wider))
+
+    def rows(self, places: Sequence[Place]) -> csr_array:
+        """The flattened arrays of some places, float64 (N, cells); nothing in a row where nothing was counted."""
+        from scipy.sparse import csr_array  # 0.3 s that only those pay who ask for it
+
+        parts = [self.blocks.get(place, SparseCounts.none()) for place in places]
+        starts = np.cumsum([0, *(part.cells.size for part in parts)])
+        cells = np.concatenate([np.zeros(0, dtype=np.int32), *(part.cells for part in parts)])
+        counts = np.concatenate([np.zeros(0), *(part.counts for part in parts)])
+        return csr_array((counts, cells, starts), shape=(len(parts), math.prod(self.shape)))
 
     def arrays(self, places: Sequence[Place] | None = None) -> Counts:
         """Arrays (N, *shape) in a fixed order, or those of some places, zeros where nothing was counted."""

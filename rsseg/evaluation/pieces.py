@@ -106,14 +106,14 @@ class Regions:
         )
 
     @classmethod
-    def joined(cls, parts: Sequence[Regions], connectivity: int) -> tuple[Regions, Ints]:
+    def joined(cls, parts: Sequence[Regions]) -> tuple[Regions, Ints]:
         """Pieces put together to regions, and the number of the region of each piece."""
         classes = np.concatenate([part.classes for part in parts])
         starts = np.cumsum([0, *(len(part.classes) for part in parts)])
         lines = Lines.concatenated(
             [part.lines.renumbered(start) for part, start in zip(parts, starts, strict=False)]
         )
-        region = join_pieces(classes, lines, connectivity)
+        region = join_pieces(classes, lines)
         of_regions = np.zeros(region.max(initial=-1) + 1, dtype=np.uint8)
         of_regions[region] = classes
         areas, unknown = (
@@ -131,25 +131,23 @@ class Regions:
         return np.stack(np.divmod(self.firsts[which], _SPAN))
 
 
-def find_regions(ids: Ids, classes: Sequence[int], connectivity: int) -> tuple[Ints, Ids]:
-    """The regions of some classes in an array (rows, cols).
+def find_regions(ids: Ids, classes: Sequence[int]) -> tuple[Ints, Ids]:
+    """The 4-connected regions of some classes in an array (rows, cols).
 
     Args:
         ids: the classes of the pixels.
         classes: whose regions are wanted.
-        connectivity: 4 or 8.
 
     Returns:
         The number of each pixel's region, from 1 (rows, cols), 0 for none; and the class of each region (n,).
     """
     from scipy import ndimage  # 0.1 s that only those pay who ask for it
 
-    structure = ndimage.generate_binary_structure(2, 1 if connectivity == 4 else 2)
     numbers = np.zeros(ids.shape, dtype=np.int32)
     of_regions = [np.zeros(0, dtype=np.uint8)]
     count = 0
     for class_id in classes:
-        found, more = ndimage.label(ids == class_id, structure)
+        found, more = ndimage.label(ids == class_id)
         if more:
             np.add(found, count, out=found, where=found > 0)
             numbers += found
@@ -158,17 +156,15 @@ def find_regions(ids: Ids, classes: Sequence[int], connectivity: int) -> tuple[I
     return numbers, np.concatenate(of_regions)
 
 
-def join_pieces(classes: Ids, lines: Lines, connectivity: int) -> Ints:
+def join_pieces(classes: Ids, lines: Lines) -> Ints:
     """Which pieces are one region: a number for each, from 0.
 
     Args:
         classes: of the pieces (n,).
         lines: where they touch the edges of their windows.
-        connectivity: 4 or 8.
     """
     top, bottom, left, right = lines.edges
-    reach = 0 if connectivity == 4 else 1
-    pairs = np.concatenate([_touching(bottom, top, reach), _touching(right, left, reach)], axis=1)
+    pairs = np.concatenate([_touching(bottom, top), _touching(right, left)], axis=1)
     pairs = pairs[:, np.equal(*classes[pairs])]
     return components(len(classes), pairs)
 
@@ -200,13 +196,13 @@ def _runs(numbers: Ints, *, line: int, start: int) -> Ints:
     return runs[:, piece >= 0]
 
 
-def _touching(before: Ints, after: Ints, reach: int) -> Ints:
-    """Pairs of pieces (2, m) with runs in neighbouring lines that share pixel edges, or, with a reach of 1, corners."""
+def _touching(before: Ints, after: Ints) -> Ints:
+    """Pairs of pieces (2, m) with runs in neighbouring lines that share pixel edges."""
     after = after[:, np.lexsort(after[1::-1])]
     # In a line the runs lie one behind the other, so those that a run meets are side by side in this order.
     line = (before[0] + 1) * _SPAN
-    first = np.searchsorted(after[0] * _SPAN + after[2], line + before[1] - reach, side="right")
-    last = np.searchsorted(after[0] * _SPAN + after[1], line + before[2] + reach, side="left")
+    first = np.searchsorted(after[0] * _SPAN + after[2], line + before[1], side="right")
+    last = np.searchsorted(after[0] * _SPAN + after[1], line + before[2], side="left")
     met = np.maximum(last - first, 0)
     which = np.repeat(first, met) + np.arange(met.sum()) - np.repeat(np.cumsum(met) - met, met)
     return np.stack([np.repeat(before[3], met), after[3][which]])

@@ -140,9 +140,9 @@ def correlated_blocks(rng: np.random.Generator, count: int = 80, pixels: int = 4
 def test_errors_from_blocks_are_the_spread_where_pixels_hang_together() -> None:
     mapped, rng = np.array([500.0, 500.0]), np.random.default_rng(8)
     trials = [correlated_blocks(rng) for _ in range(200)]
-    spread = np.std([with_block_errors(t, mapped, replicates=2).area[0] for t in trials])
+    spread = np.std([with_block_errors(t, mapped, replicates=2)[0].area[0] for t in trials])
 
-    by_blocks = with_block_errors(trials[0], mapped, replicates=400)
+    by_blocks, _ = with_block_errors(trials[0], mapped, replicates=400)
     by_pixels = estimate_areas(trials[0].total(), mapped)
 
     assert by_blocks.area_se[0] == pytest.approx(spread, rel=0.25)
@@ -154,17 +154,32 @@ def test_errors_from_blocks_are_those_of_the_estimates_of_replicates() -> None:
     counts = correlated_blocks(np.random.default_rng(2), count=10)
     mapped = np.array([3.0, 7.0])
 
-    found = with_block_errors(counts, mapped, replicates=50, seed=4)
+    found, _ = with_block_errors(counts, mapped, replicates=50, seed=4)
 
-    drawn = [estimate_areas(m, mapped) for m in resampled(counts.arrays(), replicates=50, seed=4)]
+    sums = resampled(counts.rows(sorted(counts.blocks)), replicates=50, seed=4)
+    drawn = [estimate_areas(of.reshape(2, 2), mapped) for of in sums]
     np.testing.assert_allclose(found.area_se, np.std([d.area for d in drawn], axis=0, ddof=1))
     assert found.overall_se == pytest.approx(np.std([d.overall for d in drawn], ddof=1))
 
 
 def test_one_block_gives_no_standard_error() -> None:
-    found = with_block_errors(
+    found, _ = with_block_errors(
         BlockCounts((2, 2), blocks={Place(0, 0, 0): SparseCounts.of(np.diag([5, 5]))}), np.ones(2)
     )
 
     assert np.isnan(found.area_se).all()
     assert found.area.tolist() == [1.0, 1.0]
+
+
+def test_a_stratum_that_one_block_samples_gives_no_standard_error_but_to_the_others_users_accuracy() -> None:
+    matrices = [np.array([[9 - i, 0], [i, 0]]) for i in range(4)] + [np.array([[5, 1], [1, 3]])]
+    counts = BlockCounts(
+        (2, 2), blocks={Place(0, 0, i): SparseCounts.of(matrix) for i, matrix in enumerate(matrices)}
+    )
+
+    found, drawn = with_block_errors(counts, np.array([6.0, 4.0]), replicates=50)
+
+    assert np.isnan(found.area_se).all()
+    assert np.isnan(found.overall_se)
+    assert np.isnan(found.users_se).tolist() == [False, True]
+    assert [drawn.classes["users"][k].blocks for k in (0, 1)] == [5, 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import astuple
 from typing import Any
 
@@ -17,7 +18,7 @@ from rsseg.evaluation.block_counts import BlockCounts, Place
 from rsseg.evaluation.boundary_scores import BoundaryCounter, BoundaryCounts
 from rsseg.evaluation.calibration import ConfidenceCounter, ConfidenceCounts
 from rsseg.evaluation.confusion import Confusion
-from rsseg.evaluation.counters import ConfusionCounter, Counter
+from rsseg.evaluation.counters import ConfusionCounter, Counter, Seen
 from rsseg.tiling import Window
 from tests.evaluation.cutting import any_partition, counted
 
@@ -103,6 +104,36 @@ def test_a_block_is_what_its_own_window_would_be(
             if ((label[part] != 255) & (prediction[part] != 255)).any():
                 places.add(Place(0, row, col))
     assert counts.blocks.keys() == places
+
+
+@pytest.mark.parametrize("area", [Window(7, 5, 200_000, 21), Window(3, 60, 2048, 2048), Window(0, 0, 1, 9)])
+@pytest.mark.parametrize("side", [16, 64, 500])
+def test_an_area_is_cut_into_few_pixels_and_few_blocks_are_cut(area: Window, side: int) -> None:
+    most = 2**18
+
+    strips = list(BlockGrid(side=side).strips(area))
+
+    assert sum(strip.pixels for strip in strips) == area.pixels
+    assert all(strip.pixels <= most and area.intersection(strip) == strip for strip in strips)
+    assert all(strip.rows[0] // side == strip.rows[-1] // side for strip in strips)
+    assert all(strip.cols[-1] + 1 == area.cols.stop or (strip.cols[-1] + 1) % side == 0 for strip in strips)
+    # A block of these sides is no more than few pixels, so no block is in two strips.
+    assert {strip.rows[0] for strip in strips} <= {area.rows[0], *range(0, area.rows.stop, side)}
+
+
+def test_a_wide_area_takes_no_more_memory_than_others() -> None:
+    """One row of blocks, 100,000 pixels wide: a number to each column and row would take 34 MB."""
+    ids = np.zeros((42, 100_000), dtype=np.uint8)
+    area = Window(0, 0, 100_000, 42)
+    seen = Seen(pair=0, whole=area, read=area, keep=area, label=ids, prediction=ids)
+    counter = BlockCounter(counter=MatrixCounter(3), grid=BlockGrid(side=64))
+    tracemalloc.start()
+
+    counts = counter.count(seen)
+
+    assert tracemalloc.get_traced_memory()[1] < 15e6
+    tracemalloc.stop()
+    assert counts.total()[0, 0] == ids.size
 
 
 @given(st.integers(0, 2**32), st.integers(1, 5), st.integers(1, 40))

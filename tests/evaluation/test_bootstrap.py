@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -12,10 +13,10 @@ from rsseg.evaluation.block_counts import BlockCounts, Place, SparseCounts
 from rsseg.evaluation.bootstrap import (
     difference_intervals,
     interval_of,
-    matrix_values,
     resampled,
     score_intervals,
 )
+from rsseg.evaluation.values import matrix_values
 
 
 def blocks_of(*matrices: list[list[int]]) -> BlockCounts:
@@ -36,13 +37,29 @@ def test_replicates_are_sums_of_blocks_drawn_with_replacement() -> None:
     assert sums != [int(s[0]) for s in resampled(powers, replicates=100, seed=4)]
 
 
-def test_sums_do_not_depend_on_how_many_cells_are_summed_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    blocks = np.random.default_rng(0).integers(0, 2**40, (7, 3, 3))
-    whole = list(resampled(blocks, replicates=70, seed=1))
+def test_sums_of_sparse_blocks_are_those_of_their_arrays() -> None:
+    rng = np.random.default_rng(0)
+    arrays = rng.integers(0, 2**40, (7, 3, 3)) * (rng.random((7, 3, 3)) < 0.4)
+    counts = BlockCounts((3, 3), blocks={Place(0, 0, i): SparseCounts.of(of) for i, of in enumerate(arrays)})
+    draws = np.random.default_rng(1).integers(7, size=(64, 7))
 
-    monkeypatch.setattr("rsseg.evaluation.bootstrap._MOST_CELLS", 15)  # two of the nine columns
+    sums = list(resampled(counts.rows(sorted(counts.blocks)), replicates=70, seed=1))
 
-    np.testing.assert_array_equal(list(resampled(blocks, replicates=70, seed=1)), whole)
+    assert len(sums) == 70
+    assert [of.reshape(3, 3).tolist() for of in sums[:64]] == arrays[draws].sum(axis=1).tolist()
+
+
+def test_memory_grows_with_what_is_counted_and_not_with_classes() -> None:
+    """400 images of a block each and 150 classes: their matrices would take 72 MB."""
+    matrix = SparseCounts(np.array([0, 151], dtype=np.uint16), np.array([5, 3]))
+    counts = BlockCounts((150, 150), blocks={Place(i, 0, 0): matrix for i in range(400)})
+    counts.rows([])  # what is imported does not count
+    tracemalloc.start()
+
+    score_intervals(counts, matrix_values, replicates=2)
+
+    assert tracemalloc.get_traced_memory()[1] < 10e6
+    tracemalloc.stop()
 
 
 def test_intervals_are_percentiles_of_the_scores_of_replicates() -> None:
@@ -51,7 +68,8 @@ def test_intervals_are_percentiles_of_the_scores_of_replicates() -> None:
 
     found = score_intervals(counts, matrix_values, replicates=200, level=0.9, seed=7)
 
-    drawn = list(resampled(counts.arrays(), replicates=200, seed=7))
+    sums = resampled(counts.rows(sorted(counts.blocks)), replicates=200, seed=7)
+    drawn = [of.reshape(2, 2) for of in sums]
     accuracies = [np.trace(m) / m.sum() for m in drawn]
     ious = [m[1, 1] / (m[1].sum() + m[:, 1].sum() - m[1, 1]) for m in drawn]
     interval = found.summary["overall_accuracy"]
@@ -71,11 +89,78 @@ def test_the_order_of_blocks_does_not_matter() -> None:
 
 
 def test_replicates_without_a_class_do_not_count_for_it() -> None:
-    counts = blocks_of([[9, 0], [0, 0]], [[9, 1], [0, 0]], [[8, 0], [0, 4]])
+    counts = blocks_of([[9, 0], [0, 0]], [[9, 1], [0, 0]], [[8, 0], [0, 4]], [[8, 0], [0, 2]])
 
     found = score_intervals(counts, matrix_values, replicates=100)
 
     assert found.classes["recall"][1].low == 1.0  # NaN, not 0, where only the first two were drawn
+    assert 0 < found.left_out < 20  # 6 are expected: one of 16
+
+
+def test_means_are_over_the_same_classes_in_all_replicates() -> None:
+    """Class 2 is in 2 of 60 blocks, with IoU 1/4: without it the mean of the others would be far higher."""
+    common = [[40, 0, 0], [0, 50, 0], [0, 0, 0]]
+    rare = [[[40, 0, 0], [0, 50, 0], [0, 7, 1]], [[40, 0, 0], [0, 50, 0], [0, 2, 2]]]
+    blocks = {Place(0, 0, i): SparseCounts.of(np.array(of)) for i, of in enumerate(rare + 58 * [common])}
+    counts = BlockCounts((3, 3), blocks=blocks)
+
+    found = score_intervals(counts, matrix_values)
+
+    drawn = [
+        matrix_values(of.reshape(3, 3))
+        for of in resampled(counts.rows(sorted(counts.blocks)), replicates=1000, seed=0)
+    ]
+    missing = sum(math.isnan(of.classes["iou"][2]) for of in drawn)
+    assert 80 < missing < 200  # (58 / 60)^60 is 0.13
+    assert found.left_out == missing
+    for name in ("mean_iou", "mean_f1", "average_accuracy"):
+        interval = found.summary[name]
+        assert interval.low < found.values.summary[name] < interval.high < 0.9
+        assert interval.blocks == 2
+    assert found.summary["overall_accuracy"].blocks == 60
+
+
+def test_a_class_in_no_block_is_in_no_mean() -> None:
+    counts = blocks_of([[9, 0], [0, 0]], [[7, 0], [0, 0]])
+
+    found = score_intervals(counts, matrix_values, replicates=20)
+
+    assert found.summary["mean_iou"].low == 1.0
+    assert (found.summary["mean_iou"].blocks, found.left_out) == (2, 0)
+
+
+def test_what_rests_on_one_block_has_no_interval() -> None:
+    """The same block in all replicates that have the class: its score would be the same in all of them."""
+    counts = blocks_of([[9, 1], [0, 0]], [[7, 0], [0, 0]], [[8, 0], [2, 4]])
+
+    found = score_intervals(counts, matrix_values, replicates=50)
+
+    recall, accuracy = found.classes["recall"], found.summary["overall_accuracy"]
+    assert [recall[k].blocks for k in (0, 1)] == [3, 1]
+    assert math.isnan(recall[1].low)
+    assert math.isnan(found.summary["average_accuracy"].se)  # the mean of both
+    assert (found.classes["iou"][1].blocks, found.summary["mean_iou"].blocks) == (2, 2)
+    assert recall[0].low < recall[0].high
+    assert accuracy.low < accuracy.high
+
+
+def test_kappa_rests_on_all_blocks_though_it_is_undefined_in_those_of_one_class() -> None:
+    counts = blocks_of([[9, 0], [0, 0]], [[0, 0], [0, 8]], [[8, 1], [0, 4]])
+
+    assert score_intervals(counts, matrix_values, replicates=50).summary["kappa"].blocks == 3
+
+
+def test_a_difference_that_rests_on_one_block_is_none() -> None:
+    a = blocks_of([[9, 1], [0, 0]], [[7, 0], [0, 0]], [[8, 0], [0, 4]])
+    b = blocks_of([[9, 1], [0, 0]], [[7, 0], [0, 0]], [[8, 0], [4, 0]])
+
+    found = difference_intervals(a, b, matrix_values, replicates=50)
+
+    assert found.values.classes["recall"][1] == 1.0
+    assert found.classes["recall"][1].blocks == 1
+    assert not found.classes["recall"][1].excludes(0)
+    assert not found.summary["average_accuracy"].excludes(0)
+    assert found.summary["overall_accuracy"].blocks == 3
 
 
 @pytest.mark.parametrize("counts", [blocks_of(), blocks_of([[5, 1], [0, 3]])])
@@ -145,3 +230,11 @@ def test_a_single_replicate_or_a_level_of_one_is_refused() -> None:
         score_intervals(counts, matrix_values, replicates=1)
     with pytest.raises(OptionError, match="level is 1"):
         score_intervals(counts, matrix_values, replicates=10, level=1)
+
+
+def test_there_is_no_interval_of_a_score_that_most_replicates_lack() -> None:
+    values = np.full(10, np.nan)
+    values[:4] = 0.5
+    assert math.isnan(interval_of(values, blocks=40, level=0.95).low)
+    values[4] = 0.6
+    assert interval_of(values, blocks=40, level=0.95).low == pytest.approx(0.5)

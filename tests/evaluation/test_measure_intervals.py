@@ -14,6 +14,9 @@ from scipy import ndimage
 
 from rsseg.classes import ClassTable
 from rsseg.evaluation import EvaluateOptions, Length, MeasureOptions, Pair, Section, evaluate_maps, table_text
+from rsseg.evaluation.bootstrap import Interval, ScoreIntervals
+from rsseg.evaluation.measures.blocks import cautions
+from rsseg.evaluation.values import Values
 from tests.evaluation.files import DEGREES, write_ids
 
 Ids = NDArray[np.uint8]
@@ -187,6 +190,58 @@ def test_one_block_gives_no_interval(scene: Scene, tmp_path: Path) -> None:
     assert not math.isnan(found["boundary"].scores["mean_boundary_f1"])
     assert math.isnan(found["objects"].class_scores["object_f1_se"][1])
     assert math.isnan(found["calibration"].scores["ece_se"])
+
+
+def test_what_rests_on_few_blocks_is_said(scene: Scene, tmp_path: Path) -> None:
+    """Class 2 lies in a corner of one block, class 3 in two blocks."""
+    label, prediction = scene.label.copy(), scene.map.copy()
+    label[:4, :4], prediction[:4, :5] = 2, 2
+    label[20:24, [2, 40]], prediction[20:23, [2, 40]] = 3, 3
+    paths = [
+        write_ids(tmp_path / name, ids, **DEGREES)
+        for name, ids in (("map.tif", prediction), ("l.tif", label))
+    ]
+    measures = MeasureOptions(boundary=Length(2), intervals=Length(SIDE), replicates=REPLICATES)
+
+    whole = evaluate_maps([Pair(*paths)], ClassTable.unnamed(4), options=EvaluateOptions(measures=measures))
+
+    names = whole.classes.names
+    for section, mean, score in zip(
+        whole.sections, ("mean_iou", "mean_boundary_iou"), ("iou", "boundary_iou"), strict=True
+    ):
+        low, blocks = section.class_scores[f"{score}_low"], section.class_scores["blocks"]
+        assert [math.isnan(low[k]) for k in range(4)] == [False, False, True, False]
+        assert (blocks[2], blocks[3]) == (1, 2)
+        assert math.isnan(section.scores[f"{mean}_low"])  # it is over class 2, too
+        text = " ".join(section.text)
+        assert f"few blocks have something of {names[2]} (1):" in text  # class 3 is among few blocks anyway
+        assert 0 < section.facts["replicates_left_out"] < REPLICATES / 2
+        assert (
+            f"up to {section.facts['replicates_left_out']} of 50 replicates drew no block with some class"
+            in text
+        )
+
+
+def test_a_class_that_few_of_many_blocks_have_is_named() -> None:
+    intervals = {k: Interval(low=0.1, high=0.9, se=0.1, blocks=n) for k, n in enumerate((40, 3, 12))}
+    values = Values(classes={"iou": dict.fromkeys(intervals, 0.5)})
+    found = ScoreIntervals(
+        values=values,
+        summary={},
+        classes={"iou": intervals},
+        blocks=40,
+        doublings=0,
+        level=0.95,
+        replicates=9,
+        left_out=0,
+    )
+
+    (said,) = cautions(found, ClassTable.unnamed(3))
+
+    assert (
+        f"of {ClassTable.unnamed(3).names[1]} (3), {ClassTable.unnamed(3).names[2]} (12): with fewer than 30"
+        in said
+    )
 
 
 def test_the_score_of_a_benchmark_has_an_interval(tmp_path: Path) -> None:

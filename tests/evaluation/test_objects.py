@@ -14,7 +14,6 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from rsseg.errors import OptionError
 from rsseg.evaluation.block_counter import BlockGrid
 from rsseg.evaluation.block_counts import BlockCounts, Place
 from rsseg.evaluation.counters import Seen
@@ -38,7 +37,6 @@ def scenes(draw: st.DrawFn) -> tuple[Ids, Ids]:
 counters = st.builds(
     ObjectCounter,
     classes=st.sampled_from([(1,), (1, 2)]),
-    connectivity=st.sampled_from([4, 8]),
     min_area=st.integers(1, 4),
 )
 
@@ -54,13 +52,12 @@ class Outcome(NamedTuple):
 
 def outcomes_one_by_one(label: Ids, prediction: Ids, counter: ObjectCounter) -> list[Outcome]:
     """The definition: all regions of the whole, every pair of them."""
-    structure = np.ones((3, 3)) if counter.connectivity == 8 else None
     known_label, known_map = prediction != 255, label != 255
     outcomes = []
     for k in counter.classes:
         sides = []
         for ids, known in ((label, known_label), (prediction, known_map)):
-            numbers, count = ndimage.label(ids == k, structure)
+            numbers, count = ndimage.label(ids == k)
             sides.append([(numbers == i, known) for i in range(1, count + 1)])
         of_label, of_map = sides
         label_found, map_found = set(), set()
@@ -206,9 +203,9 @@ def test_unknown_ground_is_no_block_even_where_a_region_begins_there() -> None:
 
 
 @settings(max_examples=20)
-@given(scenes(), st.sampled_from([4, 8]))
-def test_windows_of_a_pixel_give_the_same(scene: tuple[Ids, Ids], connectivity: int) -> None:
-    counter = ObjectCounter(classes=(1, 2), connectivity=connectivity)
+@given(scenes())
+def test_windows_of_a_pixel_give_the_same(scene: tuple[Ids, Ids]) -> None:
+    counter = ObjectCounter(classes=(1, 2))
     height, width = scene[0].shape
     pixels = [Window(col, row, 1, 1) for row in range(height) for col in range(width)]
 
@@ -283,11 +280,10 @@ def test_an_iou_of_exactly_one_half_is_no_match() -> None:
     assert scores(drawn("11.."), drawn("1...")) == ObjectScores(missed=1, false_alarms=1)
 
 
-def test_corners_connect_only_when_asked_to() -> None:
+def test_corners_do_not_connect() -> None:
     diagonal = drawn("1.", ".1")
 
     assert scores(diagonal, diagonal).matched == 2
-    assert scores(diagonal, diagonal, connectivity=8).matched == 1
 
 
 def test_a_region_mostly_on_ignored_ground_is_left_out_and_half_of_it_is_not() -> None:
@@ -324,8 +320,3 @@ def test_without_objects_the_scores_are_undefined(label: Ids, prediction: Ids) -
 
 def test_one_pixel_found() -> None:
     assert scores(drawn("1"), drawn("1")) == ObjectScores(iou=1.0, matched=1)
-
-
-def test_another_connectivity_is_refused() -> None:
-    with pytest.raises(OptionError, match="connectivity of objects is 6; expected 4 or 8"):
-        ObjectCounter(classes=(1,), connectivity=6)

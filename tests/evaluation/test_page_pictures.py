@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import re
+import zlib
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -72,6 +75,29 @@ def test_the_picture_of_errors_has_the_colours_of_the_legend() -> None:
     assert [tuple(c)[:3] for c in found if c[3]] == [c[:3] for c in expected if c[3]]
     assert [c[3] for c in found] == [c[3] for c in expected]
     assert layers.image == ""
+
+
+def test_rows_of_ids_are_not_filtered_for_the_script_undoes_no_filter() -> None:
+    ids = random_ids(40, 60, seed=1)
+    uri = draw_layers(np.stack([ids, ids]), None, classes=CLASSES, focus=None).label
+
+    png, packed, at = base64.b64decode(uri.split(",")[1]), b"", 8
+    while at < len(png):
+        size = int.from_bytes(png[at : at + 4], "big")
+        packed += png[at + 8 : at + 8 + size] if png[at + 4 : at + 8] == b"IDAT" else b""
+        at += 12 + size
+
+    rows = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(40, 61)
+    assert (rows[:, 0] == 0).all()
+    np.testing.assert_array_equal(rows[:, 1:], ids)
+
+
+def test_the_script_knows_every_outcome_by_its_name() -> None:
+    script = files("rsseg.evaluation.page").joinpath("page.js").read_text(encoding="utf-8")
+
+    named = set(re.findall(r'codeOf(?:\["|\.)([a-z]+(?: [a-z]+(?="))?)', script))
+
+    assert named == {outcome.name for outcome in OUTCOMES}
 
 
 def test_over_an_image_a_black_class_is_clear_and_others_are_not_opaque() -> None:

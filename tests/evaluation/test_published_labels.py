@@ -170,7 +170,7 @@ def test_a_map_that_names_no_classes_holds_their_ids(tmp_path: Path) -> None:
 
     assert found.classes == published_labels("loveda").classes
     assert_counts(found.confusion, label, prediction.astype(np.uint8), 7)
-    assert found.notes[0] == f"the class maps do not name their classes; taken for those of {raw}"
+    assert found.notes[0] == "the class maps do not name their classes; taken for those of loveda"
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------
@@ -204,6 +204,56 @@ def test_values_that_do_not_fit_are_refused(
     assert caught.value.hint
 
 
+@pytest.mark.parametrize("name", ["loveda", "cityscapes", "ade20k"])
+def test_class_ids_that_name_their_classes_are_not_decoded_once_more(name: str, tmp_path: Path) -> None:
+    label, prediction = made_up(name)
+    table = published_labels(name).classes
+    class_map = write_map(tmp_path / "map.tif", prediction.astype(np.uint8), table)
+    ids = write_map(tmp_path / "ids.tif", label.astype(np.uint8), table)
+
+    with pytest.raises(OptionError, match=r"ids\.tif: names its classes, so it holds class ids") as caught:
+        scored(Pair(class_map, ids), name)
+
+    assert caught.value.hint == "leave --labels-as out"
+
+
+@pytest.mark.parametrize("name", ["loveda", "cityscapes", "ade20k"])
+def test_the_255_of_class_ids_is_no_published_value(name: str, tmp_path: Path) -> None:
+    class_map = write_map(tmp_path / "map.tif", np.zeros(SIZE, np.uint8), published_labels(name).classes)
+    ids = np.full((1, *SIZE), 1, np.uint8)
+    ids[0, 3, 7] = 255
+
+    with pytest.raises(LabelError, match="has the value 255 at column 7, row 3") as caught:
+        scored(Pair(class_map, write_raster(tmp_path / "ids.tif", ids, **DEGREES)), name)
+
+    assert "255 for no label is how class ids are written" in str(caught.value.hint)
+
+
+def test_what_a_file_of_values_declares_as_missing_is_no_label(tmp_path: Path) -> None:
+    class_map = write_map(tmp_path / "map.tif", np.zeros(SIZE, np.uint8), published_labels("loveda").classes)
+    values = np.full((1, *SIZE), 1, np.uint8)
+    values[0, 3, 7] = 255
+
+    raw = write_raster(tmp_path / "raw.tif", values, nodata=255, **DEGREES)
+
+    assert scored(Pair(class_map, raw), "loveda").confusion.ignored == 1
+
+
+@pytest.mark.parametrize(("name", "nodata"), [("uavid", 0), ("isprs", 255)])
+def test_a_colour_is_a_class_whatever_nodata_says(name: str, nodata: int, tmp_path: Path) -> None:
+    """Black is UAVid's clutter, and white the impervious surfaces of ISPRS."""
+    label, prediction = made_up(name)
+    table = published_labels(name).classes
+    class_map = write_map(tmp_path / "map.tif", prediction.astype(np.uint8), table)
+
+    found = scored(
+        Pair(class_map, handed_out(tmp_path / "raw.tif", label, name, nodata=nodata)), name
+    ).confusion
+
+    assert_counts(found, label, prediction.astype(np.uint8), len(table))
+    assert found.ignored == 0
+
+
 def test_ids_where_colours_are_expected_are_refused(tmp_path: Path) -> None:
     ids = np.zeros((8, 8), np.uint8)
     class_map = write_map(tmp_path / "map.tif", ids, published_labels("isprs").classes)
@@ -219,6 +269,10 @@ def test_ids_where_colours_are_expected_are_refused(tmp_path: Path) -> None:
         ("isprs-eroded", None, "came without the edges of objects", "add --erode given"),
         ("isprs-eroded", 3, "came without the edges of objects", "add --erode given"),
         ("isprs", "given", "these are whole references", "--labels-as isprs-eroded --erode given"),
+        *(
+            (name, "given", "never handed out without the edges of objects", "--erode 3 to erode them here")
+            for name in ("uavid", "loveda", "cityscapes", "ade20k")
+        ),
     ],
 )
 def test_what_would_give_scores_a_wrong_name_is_refused(
@@ -245,7 +299,11 @@ def test_classes_that_go_by_other_names_are_refused(tmp_path: Path) -> None:
         tmp_path / "map.tif", prediction.astype(np.uint8), published_labels("uavid").classes
     )
 
-    with pytest.raises(LabelError, match="has the classes background, building, road") as caught:
+    Path(f"{tmp_path}/raw.tif.aux.xml").write_text("<PAMDataset></PAMDataset>")
+
+    with pytest.raises(
+        LabelError, match=r"raw\.tif, read as loveda: has the classes background, building, road"
+    ) as caught:
         scored(Pair(class_map, handed_out(tmp_path / "raw.tif", label, "loveda")), "loveda")
 
-    assert "--map FROM=TO" in str(caught.value.hint)
+    assert str(caught.value.hint).endswith("--map FROM=TO")

@@ -14,7 +14,7 @@ from rsseg.evaluation.agreement import Agreement
 from rsseg.evaluation.area import AreaEstimates, estimate_areas, with_block_errors
 from rsseg.evaluation.block_counter import MatrixCounter
 from rsseg.evaluation.counters import Counter, PairFacts
-from rsseg.evaluation.measures.blocks import Blocks
+from rsseg.evaluation.measures.blocks import Blocks, cautions
 from rsseg.evaluation.measures.intervals import BLOCKS
 from rsseg.evaluation.protocols import Erosion
 from rsseg.evaluation.result import Evaluation
@@ -41,7 +41,7 @@ class Areas:
     def section(self, evaluation: Evaluation) -> Section:
         """See `Measurement`."""
         mapped, unit = _mapped(evaluation)
-        found = self._estimate(evaluation, mapped)
+        found, drawn = self._estimate(evaluation, mapped)
         low, high = found.interval.T
         missing = [
             c.name
@@ -81,14 +81,20 @@ class Areas:
                 "standard_errors": "independent pixels" if self.blocks is None else "blocks",
             },
             tables=_tables(evaluation, found, unit),
-            text=(*self._text(evaluation, found, unit), *_missing(missing), *_unseen(unseen)),
+            text=(*self._text(evaluation, found, unit), *drawn, *_missing(missing), *_unseen(unseen)),
         )
 
-    def _estimate(self, evaluation: Evaluation, mapped: NDArray[np.float64]) -> AreaEstimates:
+    def _estimate(
+        self, evaluation: Evaluation, mapped: NDArray[np.float64]
+    ) -> tuple[AreaEstimates, tuple[str, ...]]:
+        """The estimates, and what has to be known of the blocks that were drawn."""
         if self.blocks is None:
-            return estimate_areas(evaluation.confusion.matrix, mapped)
+            return estimate_areas(evaluation.confusion.matrix, mapped), ()
         counts = self.blocks.settled(evaluation.counted(BLOCKS))
-        return with_block_errors(counts, mapped, replicates=self.blocks.replicates, seed=self.blocks.seed)
+        found, drawn = with_block_errors(
+            counts, mapped, replicates=self.blocks.replicates, seed=self.blocks.seed
+        )
+        return found, tuple(cautions(drawn, evaluation.classes))
 
     def _drawn(self, evaluation: Evaluation) -> str:
         """What tells these standard errors from those of independent pixels."""

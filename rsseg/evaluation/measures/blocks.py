@@ -6,7 +6,8 @@ in which a pixel is compared, so sides differ only where one measure has so many
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -18,19 +19,22 @@ from rsseg.evaluation.bootstrap import (
     FEW_BLOCKS,
     LEVEL,
     Interval,
-    ScoreFunction,
     ScoreIntervals,
     score_intervals,
 )
 from rsseg.evaluation.counters import PairFacts
 from rsseg.evaluation.lengths import Length
 from rsseg.evaluation.sections import Section, Table, number, plain, plural
+from rsseg.evaluation.values import ScoreFunction
 
 _FINEST = Length(64)
 _LEAST_PX = 16
 _ENOUGH = 50
 """With `auto`, sides are doubled from 64 px for as long as at least so many blocks with labels remain: errors should
 hang together within a block, and not beyond."""
+
+_NAMED = 5
+"""So many of the classes that few blocks have are named, the rarest first."""
 
 
 @dataclass(frozen=True)
@@ -75,31 +79,27 @@ class Blocks:
         side = _FINEST if self.side == "auto" else self.side
         return Length(side.value * 2**counts.doublings, side.unit)
 
-    def facts(self, counts: BlockCounts) -> dict[str, Any]:
+    def facts(self, counts: BlockCounts, found: ScoreIntervals) -> dict[str, Any]:
         """What is drawn, in plain JSON."""
         return {
             "level": LEVEL,
             "block_side": str(self.side_of(counts)),
             "blocks": len(counts.blocks),
             "replicates": self.replicates,
+            "replicates_left_out": found.left_out,
             "seed": self.seed,
         }
 
-    def text(self, counts: BlockCounts) -> tuple[str, ...]:
+    def text(self, counts: BlockCounts, found: ScoreIntervals, classes: ClassTable) -> tuple[str, ...]:
         """What a person has to know."""
         count = len(counts.blocks)
         lines = [
             f"95 % intervals and standard errors (SE): spatial block bootstrap, {count:,} labelled "
             f"{plural('block', count)} of {self.side_of(counts)}, {self.replicates:,} replicates, seed {self.seed}"
         ]
-        if count < FEW_BLOCKS:
-            lines.append(
-                f"CAUTION: with fewer than {FEW_BLOCKS} blocks the intervals are too narrow; "
-                "smaller blocks are only better if errors do not reach from one into the next"
-            )
         if self.side != "auto" and counts.doublings:
             lines.append(f"blocks of {self.side} were too many to keep, so their sides were doubled")
-        return tuple(lines)
+        return (*lines, *cautions(found, classes))
 
     def with_intervals(
         self,
@@ -128,13 +128,47 @@ class Blocks:
             protocol=f"{section.protocol}+blocks{self.side_of(counts).word}",
             scores={**section.scores, **_of_all(found)},
             class_scores={**section.class_scores, **_of_classes(found)},
-            facts={**section.facts, **self.facts(counts)},
+            facts={**section.facts, **self.facts(counts, found)},
             tables=(
                 *(table for table in section.tables if table.head is not None),
                 _interval_table(found, titles, classes),
             ),
-            text=(*section.text, *self.text(counts)),
+            text=(*section.text, *self.text(counts, found, classes)),
         )
+
+
+def cautions(found: ScoreIntervals, classes: ClassTable) -> Iterator[str]:
+    """What rests on few of the blocks, and what some replicates do not say."""
+    least = FEW_BLOCKS
+    if found.blocks < FEW_BLOCKS:
+        yield (
+            f"CAUTION: with fewer than {FEW_BLOCKS} blocks the intervals are too narrow; "
+            "smaller blocks are only better if errors do not reach from one into the next"
+        )
+        least = 2  # more need not be said of single classes
+    few = sorted((int(n), k) for k, n in blocks_of_classes(found).items() if n < least)
+    if few:
+        named = ", ".join(f"{classes.names[k]} ({n})" for n, k in few[:_NAMED])
+        more = f" and {len(few) - _NAMED} more" if len(few) > _NAMED else ""
+        yield (
+            f"CAUTION: few blocks have something of {named}{more}: with fewer than {FEW_BLOCKS} the intervals of their "
+            "scores, and of means over them, are too narrow, and with one there are none"
+        )
+    if found.left_out:
+        yield (
+            f"up to {found.left_out:,} of {found.replicates:,} replicates drew no block with some class: they are left "
+            "out of the intervals of its scores and of means over it"
+        )
+
+
+def blocks_of_classes(found: ScoreIntervals) -> dict[int, float]:
+    """On how many blocks the scores of each class rest: that with the fewest of those that are defined."""
+    fewest: dict[int, float] = {}
+    for name, of_classes in found.classes.items():
+        for k, interval in of_classes.items():
+            if not math.isnan(found.values.classes[name][k]):
+                fewest[k] = min(interval.blocks, fewest.get(k, interval.blocks))
+    return fewest
 
 
 def named_interval(name: str, interval: Interval) -> dict[str, float]:
@@ -162,6 +196,8 @@ def _of_classes(found: ScoreIntervals) -> dict[str, dict[int, float]]:
         for k, interval in of_classes.items():
             for key, value in named_interval(name, interval).items():
                 numbers.setdefault(key, {})[k] = value
+    if numbers:
+        numbers["blocks"] = blocks_of_classes(found)
     return numbers
 
 

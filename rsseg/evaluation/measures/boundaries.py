@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from rsseg.errors import OptionError
 from rsseg.evaluation.block_counts import Counts
-from rsseg.evaluation.bootstrap import Values
 from rsseg.evaluation.boundary_scores import (
     BoundaryCounter,
     BoundaryCounts,
@@ -21,6 +20,7 @@ from rsseg.evaluation.lengths import Length
 from rsseg.evaluation.measures.blocks import Blocks
 from rsseg.evaluation.result import Evaluation
 from rsseg.evaluation.sections import Section, Table, by_class, number
+from rsseg.evaluation.values import Values
 
 BOUNDARY = "boundary"
 """The name of the counter, and the key in JSON."""
@@ -131,5 +131,11 @@ def _values(scores: BoundaryScores) -> Values:
 
 
 def _values_of(counts: Counts, mean_over: Sequence[int]) -> Values:
-    """The same of counts of blocks (7, K)."""
-    return _values(boundary_scores_of(BoundaryCounts.of(counts), mean_over=mean_over))
+    """The same of counts of blocks (7, K), with the classes that the means are over."""
+    return replace(
+        _values(boundary_scores_of(BoundaryCounts.of(counts), mean_over=mean_over)),
+        rests_on={
+            "mean_boundary_iou": ("boundary_iou", mean_over),
+            "mean_boundary_f1": ("boundary_f1", mean_over),
+        },
+    )

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from rsseg.evaluation.block_counter import MatrixCounter
-from rsseg.evaluation.bootstrap import Interval, ScoreIntervals, difference_intervals, matrix_values
+from rsseg.evaluation.bootstrap import Interval, ScoreIntervals, difference_intervals
 from rsseg.evaluation.compare import (
     ComparisonCounter,
     ComparisonCounts,
@@ -19,10 +19,11 @@ from rsseg.evaluation.compare import (
     mcnemar,
 )
 from rsseg.evaluation.counters import Counter, PairFacts
-from rsseg.evaluation.measures.blocks import Blocks, interval_cells, named_interval
+from rsseg.evaluation.measures.blocks import Blocks, blocks_of_classes, interval_cells, named_interval
 from rsseg.evaluation.result import Evaluation
 from rsseg.evaluation.scores import CLASS_SCORES, SUMMARY_SCORES, Scores
 from rsseg.evaluation.sections import SCORE_TITLES, Section, Table, by_class, number, percent, plain
+from rsseg.evaluation.values import matrix_values
 
 COMPARISON = "comparison"
 """The name of the counter, and the key in JSON."""
@@ -73,14 +74,14 @@ class Comparison:
                 "pixels_without_class_in_one": counts.a.nodata,
                 "mcnemar": _plain_values(test),
                 "kappa_test": _plain_values(kappas),
-                **self.blocks.facts(blocks[0]),
+                **self.blocks.facts(blocks[0], found),
             },
             tables=(_scores_table(evaluation, a, b, found), _outcomes_table(evaluation, counts)),
             text=(
                 _verdict(a.mean_iou - b.mean_iou, found.summary["mean_iou"]),
                 f"compared {counts.a.scored:,} px that have a label and a class in both maps"
                 + (f"; {counts.a.nodata:,} labelled px without" if counts.a.nodata else ""),
-                *self.blocks.text(blocks[0]),
+                *self.blocks.text(blocks[0], found, evaluation.classes),
                 _mcnemar_text(test),
                 _kappa_text(kappas),
                 "CAUTION: both tests take pixels for independent; where labels cover ground any difference is "
@@ -111,7 +112,7 @@ def _class_numbers(
                 numbers.setdefault(key, {})[k] = value
     for name, pixels in zip(_OUTCOMES, counts.outcomes.T.tolist(), strict=True):
         numbers[f"{name}_pixels"] = by_class(pixels)
-    return numbers
+    return numbers | {"blocks": blocks_of_classes(found)}
 
 
 def _scores_table(evaluation: Evaluation, a: Scores, b: Scores, found: ScoreIntervals) -> Table:
@@ -150,7 +151,7 @@ def _outcomes_table(evaluation: Evaluation, counts: ComparisonCounts) -> Table:
 
 def _verdict(gap: float, interval: Interval) -> str:
     if plain(interval.low) is None:
-        return "which is better cannot be said: a single block, or a class in none, gives no interval"
+        return "which is better cannot be said: a single block, or a class that only one or none has, gives no interval"
     span = f"A - B is {gap:+.4f} in mean IoU, 95 % interval {interval.low:+.4f} to {interval.high:+.4f}"
     if interval.excludes(0):
         return f"{'A' if gap > 0 else 'B'} is better: {span}"

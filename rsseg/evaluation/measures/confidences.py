@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from rsseg.evaluation.bootstrap import Values
 from rsseg.evaluation.calibration import (
     Calibration,
     ConfidenceCounter,
@@ -17,6 +16,7 @@ from rsseg.evaluation.counters import Counter, PairFacts
 from rsseg.evaluation.measures.blocks import Blocks
 from rsseg.evaluation.result import Evaluation
 from rsseg.evaluation.sections import Section, Table, number, plain
+from rsseg.evaluation.values import Values
 
 CALIBRATION = "calibration"
 """The name of the counter, and the key in JSON."""

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from rsseg.evaluation.block_counter import MatrixCounter
 from rsseg.evaluation.block_counts import Counts
-from rsseg.evaluation.bootstrap import Values
 from rsseg.evaluation.confusion import Confusion
 from rsseg.evaluation.counters import Counter, PairFacts
 from rsseg.evaluation.measures.blocks import Blocks
 from rsseg.evaluation.report import TITLES
-from rsseg.evaluation.result import Evaluation, Measure
-from rsseg.evaluation.scores import CLASS_SCORES
-from rsseg.evaluation.sections import Section, by_class
+from rsseg.evaluation.result import BENCHMARK_SCORE, Evaluation, Measure
+from rsseg.evaluation.sections import Section
+from rsseg.evaluation.values import Values, values_of
 
 BLOCKS = "blocks"
 """The name of the counter."""
@@ -56,7 +55,9 @@ class Intervals:
 def _values_of(matrix: Counts, measure: Measure) -> Values:
     """All scores of a confusion matrix (K, K), that of the benchmark, too, where the protocol has one."""
     scores = measure.scores(Confusion(matrix))
-    return Values(
+    found = values_of(scores)
+    return replace(
+        found,
         summary=measure.summary(scores),
-        classes={name: by_class(getattr(scores, name)) for name in CLASS_SCORES},
+        rests_on={**found.rests_on, BENCHMARK_SCORE: ("iou", scores.mean_over)},
     )

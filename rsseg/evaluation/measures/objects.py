@@ -9,12 +9,12 @@ from functools import partial
 from rsseg.classes import ClassTable
 from rsseg.errors import OptionError
 from rsseg.evaluation.block_counts import Counts
-from rsseg.evaluation.bootstrap import Values
 from rsseg.evaluation.counters import Counter, PairFacts
 from rsseg.evaluation.measures.blocks import Blocks
 from rsseg.evaluation.objects import ObjectCounter, ObjectCounts, ObjectScores
 from rsseg.evaluation.result import Evaluation
 from rsseg.evaluation.sections import Section, Table, number
+from rsseg.evaluation.values import Values
 
 OBJECTS = "objects"
 """The name of the counter, and the key in JSON."""
