@@ -268,7 +268,7 @@ def test_a_compiled_network_learns_the_same_under_the_same_names() -> None:
 def test_a_compiler_that_does_not_work_is_no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
     from torch._inductor.exc import InvalidCxxCompiler  # which takes seconds to import
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise InvalidCxxCompiler
 
     network = learner(seeded())
@@ -464,7 +464,7 @@ def test_shares_too_small_for_norms_are_refused_before_the_first_step(
     ],
 )
 def test_memory_that_does_not_suffice_is_no_bug(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise error
 
     network = learner(seeded())
@@ -479,7 +479,7 @@ def test_memory_that_does_not_suffice_is_no_bug(error: Exception, monkeypatch: p
 
 
 def test_other_errors_of_torch_are_bugs_and_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("shapes differ")
 
     network = learner(seeded())
@@ -491,7 +491,7 @@ def test_other_errors_of_torch_are_bugs_and_stay_what_they_are(monkeypatch: pyte
 
 def test_what_torch_says_when_memory_ends_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
     network = learner(seeded())
-    monkeypatch.setattr(network.network, "forward", lambda _x: torch.empty(2**58, dtype=torch.uint8))
+    monkeypatch.setattr(network.network, "forward", lambda _x, **_: torch.empty(2**58, dtype=torch.uint8))
 
     with pytest.raises(ResourceError, match="not enough memory"):
         network.learn(batch(), 0)
