@@ -79,7 +79,7 @@ def _table_line(entry: NetworkEntry, encoder: str, size: Size) -> str:
 
 def _line(name: str, encoder: str, parameters: str, gmac: str, *rest: str) -> str:
     reach, passes, paper = rest
-    line = f"{name:<23} {encoder:<10} {parameters:>7} {gmac:>12} {reach:>6} {passes:>7}  {paper}"
+    line = f"{name:<23} {encoder:<18} {parameters:>7} {gmac:>12} {reach:>6} {passes:>7}  {paper}"
     return line.rstrip()
 
 

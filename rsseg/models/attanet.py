@@ -22,8 +22,8 @@ from torch.nn import functional
 from rsseg.models.attention import StripAttention
 from rsseg.models.blocks import ConvHead, conv_unit, enlarge
 from rsseg.models.context import AnyContext
+from rsseg.models.encoders import build_encoder
 from rsseg.models.network import Network
-from rsseg.models.resnet import ResNet
 
 DROPOUT = 0.1
 """In the heads of AttaNet; the light variant has none."""
@@ -83,10 +83,10 @@ class StripNetwork(Network):
 
 
 class AttaNet(StripNetwork):
-    """AttaNet with a ResNet encoder; auxiliary heads on the gated f32 and on f8, in training only.
+    """AttaNet with an encoder of one's choice; auxiliary heads on the gated f32 and on f8, in training only.
 
     Args:
-        encoder: `resnet18` (the paper's), `resnet34`, `resnet50` or `resnet101`.
+        encoder: a key of `rsseg.models.encoders.ENCODERS`; the paper's is `resnet18`.
         bands: input channels.
         classes: output channels.
     """
@@ -94,8 +94,8 @@ class AttaNet(StripNetwork):
     stride: ClassVar[int] = 32
 
     def __init__(self, *, encoder: str = "resnet18", bands: int = 3, classes: int) -> None:
-        resnet = ResNet(encoder, bands=bands)
-        _, c2, c3, c4 = resnet.channels
+        built = build_encoder(encoder, bands=bands)
+        _, c2, c3, c4 = built.channels
         super().__init__(
             128,
             gate=FusionGate(128 + c4, 128, kernel_size=1),
@@ -104,7 +104,7 @@ class AttaNet(StripNetwork):
                 for channels, inner in ((128, 128), (128, 64), (c2, 64))
             ],
         )
-        self.encoder = resnet
+        self.encoder = built
         self.fine = conv_unit(c3, 128, 3)
         self.coarse = conv_unit(c4, 128, 3)
 

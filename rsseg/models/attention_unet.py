@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from rsseg.models.attention import ChannelAttention, PositionAttention
 from rsseg.models.blocks import ConvUnit, TransposedConv
 from rsseg.models.context import AnyContext, BlockContext
+from rsseg.models.encoders import STRIDES, build_encoder
 from rsseg.models.network import Network, reduce_valid
-from rsseg.models.resnet import STRIDES, ResNet
 
 
 class DecoderBlock(nn.Module):
@@ -106,7 +106,7 @@ class AttentionUNet(Network):
     attention block, the coarsest first.
 
     Args:
-        encoder: of `ResNet`.
+        encoder: a key of `rsseg.models.encoders.ENCODERS`.
         bands: input channels.
         classes: output channels.
         attention: makes the blocks.
@@ -128,7 +128,7 @@ class AttentionUNet(Network):
         energy_positions: int | None,
     ) -> None:
         super().__init__()
-        self.encoder = ResNet(encoder, bands=bands)
+        self.encoder = build_encoder(encoder, bands=bands)
         c1, c2, c3, c4 = self.encoder.channels
         p1, p2, p3, p4 = (energy_positions and energy_positions / stride**2 for stride in STRIDES)
         self.attention4 = attention(c4, energy_positions=p4)

@@ -28,10 +28,10 @@ class MANetAttention(AttentionBlock):
 
 
 class MANet(AttentionUNet):
-    """MANet with a ResNet encoder; see `AttentionUNet` for shapes and contexts.
+    """MANet with an encoder of one's choice; see `AttentionUNet` for shapes and contexts.
 
     Args:
-        encoder: `resnet18`, `resnet34`, `resnet50` (the paper's) or `resnet101`.
+        encoder: a key of `rsseg.models.encoders.ENCODERS`; the paper's is `resnet50`.
         bands: input channels.
         classes: output channels.
         energy_positions: makes channel attention independent of the image's size: the number of pixels of the

@@ -1,4 +1,4 @@
-"""MAResU-Net: a U-shaped ResNet with linear position attention and channel attention on every skip.
+"""MAResU-Net: a U-shaped network with linear position attention and channel attention on every skip.
 
 Source: Li et al. 2022, IEEE GRSL 19, 8009205, arXiv:2011.14302. Follows the published code, whose attention block has
 dropout where the paper's figure has batch norm (`attention_norm="batch"`).
@@ -45,10 +45,10 @@ class MAResUNetAttention(AttentionBlock):
 
 
 class MAResUNet(AttentionUNet):
-    """MAResU-Net with a ResNet encoder; see `AttentionUNet` for shapes and contexts.
+    """MAResU-Net with an encoder of one's choice; see `AttentionUNet` for shapes and contexts.
 
     Args:
-        encoder: `resnet18`, `resnet34` (the paper's), `resnet50` or `resnet101`.
+        encoder: a key of `rsseg.models.encoders.ENCODERS`; the paper's is `resnet34`.
         bands: input channels.
         classes: output channels.
         attention_norm: `none` as in the published code, or `batch` as in the paper's figure, which then

@@ -9,15 +9,12 @@ Shapes: N samples, B bands, C channels, H rows, W columns.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-STRIDES = (4, 8, 16, 32)
-"""Input pixels per feature position, stage by stage."""
 
 
 class BasicBlock(nn.Module):
@@ -86,9 +83,9 @@ LAYOUTS = {
 }
 
 
-def layout_name(names: Iterable[str]) -> str | None:
-    """The key of `LAYOUTS` that names of parameters belong to, whatever stands before them; None if they fit none."""
-    found = [match for name in names if (match := _BLOCK_CONV.search(name))]
+def layout_name(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+    """The key of `LAYOUTS` that parameters belong to, whatever stands before their names; None if they fit none."""
+    found = [match for name in shapes if (match := _BLOCK_CONV.search(name))]
     depths = tuple(
         max((int(m["block"]) + 1 for m in found if m["stage"] == stage), default=0) for stage in "1234"
     )
@@ -101,16 +98,6 @@ def layout_name(names: Iterable[str]) -> str | None:
 _BLOCK_CONV = re.compile(r"(?:^|\.)layer(?P<stage>[1-4])\.(?P<block>\d+)\.conv(?P<conv>[123])\.weight$")
 
 
-def repeat_bands(filters: Tensor, *, bands: int) -> Tensor:
-    """Adapt filters (C, B, K, K) of a first convolution to another number of bands.
-
-    The B bands are repeated in turn and weighed by B / `bands`, so that sums over bands keep their size. For B bands
-    the filters stay as they are.
-    """
-    found = filters.shape[1]
-    return filters[:, torch.arange(bands) % found] * (found / bands)
-
-
 class ResNet(nn.Module):
     """The encoder: (N, B, H, W) to four features (N, C_i, H / 4, W / 4) ... (N, C_i, H / 32, W / 32).
 
@@ -118,6 +105,9 @@ class ResNet(nn.Module):
         name: a key of `LAYOUTS`.
         bands: input channels B.
     """
+
+    stem: ClassVar[str] = "conv1.weight"
+    classifier: ClassVar[tuple[str, ...]] = ("fc.",)
 
     def __init__(self, name: str, *, bands: int) -> None:
         super().__init__()

@@ -264,8 +264,17 @@ def _compiler_errors() -> Iterator[None]:
 
 
 def _moving_average(network: Network, decay: float) -> AveragedModel:
-    """An average of parameters, and of what norms have seen (Tarvainen and Valpola 2017, arXiv:1703.01780)."""
-    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
+    """An average of parameters, and of what norms have seen (Tarvainen and Valpola 2017, arXiv:1703.01780).
+
+    After n updates the next leaves (1 + n) / (10 + n) of the average as it is, at most `decay`: so the random numbers
+    that a network began with are soon forgotten.
+    """
+
+    def update(average: Any, current: Any, updates: Tensor | int) -> None:
+        share = min(decay, (1 + int(updates)) / (10 + int(updates)))
+        get_ema_multi_avg_fn(share)(average, current, updates)  # type: ignore[no-untyped-call]
+
+    return AveragedModel(network, multi_avg_fn=update, use_buffers=True)
 
 
 def _check_finite(value: float, what: str, step: int) -> None:

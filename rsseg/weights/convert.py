@@ -1,4 +1,4 @@
-"""Weights from the published state dict of a network, or from a torchvision ResNet that becomes its encoder.
+"""Weights from the published state dict of a network, or from that of an encoder alone, which becomes its encoder.
 
 What the file says itself (its encoder, bands and classes) is read off its names and shapes.
 """
@@ -36,10 +36,10 @@ Said = TypeVar("Said", int, str)
 class ConvertOptions:
     """What a file does not say itself, or shall be held to.
 
-    `encoder`, `bands` and `classes` may stay empty where the file says them; a torchvision ResNet says no classes, and
+    `encoder`, `bands` and `classes` may stay empty where the file says them; an encoder alone says no classes, and
     takes other bands than its own.
     `scaling` is one of `SCALINGS`; empty, it is what the tensors were trained with: the network's published recipe, or
-    ImageNet's for a torchvision ResNet. `seed` makes the untrained rest beside a torchvision ResNet.
+    ImageNet's for an encoder alone. `seed` makes the untrained rest beside that.
 
     Raises:
         OptionError: an unknown network or encoder, a network that was never published, an unknown scaling, or a number
@@ -109,21 +109,21 @@ def plan_conversion(path: Path, options: ConvertOptions) -> Conversion:
         WeightsError: the file cannot be read; see `read_state_dict`.
         OptionError: the options contradict the file, or lack what it does not say.
     """
-    from rsseg.weights.pretrained import torchvision_tensors
+    from rsseg.weights.pretrained import encoder_tensors
 
     tensors = read_state_dict(path)
-    resnet = torchvision_tensors(tensors, path=path)
-    if resnet is not None:
-        return _plan_encoder(path, resnet, options)
+    encoder = encoder_tensors(tensors, path=path)
+    if encoder is not None:
+        return _plan_encoder(path, encoder, options)
     return _plan_network(path, tensors, options)
 
 
 def _plan_network(path: Path, tensors: Mapping[str, Tensor], options: ConvertOptions) -> Conversion:
-    from rsseg.models.resnet import layout_name
+    from rsseg.models.encoders import encoder_name
 
     names = PUBLISHED[network_entry(options.model).name]
     shapes = _our_shapes(tensors, names)
-    seen = layout_name(shapes)
+    seen = encoder_name(shapes)
     known = seen if seen in network_entry(options.model).encoders else None
     encoder = _agreed(path, "encoder", asked=options.encoder, found=known or "")
     found_bands, found_classes = _sizes(options.model, encoder, shapes)
@@ -157,21 +157,20 @@ def _plan_network(path: Path, tensors: Mapping[str, Tensor], options: ConvertOpt
 
 
 def _plan_encoder(path: Path, tensors: Mapping[str, Tensor], options: ConvertOptions) -> Conversion:
-    from rsseg.models.resnet import layout_name
-    from rsseg.weights.pretrained import find_encoder, match_encoder, stem_bands
+    from rsseg.weights.pretrained import find_encoder, match_encoder, stem_bands, tensors_encoder
 
-    found = layout_name(tensors) or ""
+    found = tensors_encoder(tensors) or ""
     if found not in network_entry(options.model).encoders:
         raise OptionError(
-            f"{path}: is a torchvision {found}, which is no encoder of {options.model}",
+            f"{path}: is a {found or 'part of an encoder'}, which is no encoder of {options.model}",
             hint=_encoders_hint(options.model),
         )
     if options.classes is None:
         raise OptionError(
-            f"{path}: is a torchvision ResNet, which does not say the classes of a {options.model}",
+            f"{path}: is a {found}, which does not say the classes of a {options.model}",
             hint="give --classes N or a classes.json",
         )
-    own = stem_bands(tensors)
+    own = stem_bands(tensors, found)
     _check_found_bands(path, own)
     bands = options.bands or own or len(IMAGENET_MEAN)
     sha256 = file_sha256(path)

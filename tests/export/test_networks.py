@@ -7,12 +7,12 @@ from rsseg.export.parity import compare, make_cases
 from rsseg.export.program import ProgramNetwork, to_pt2
 from rsseg.graphs import onnx as to
 from rsseg.graphs.tracing import plan_input, trace
-from rsseg.models import resnet
+from rsseg.models import efficientnet, resnet
 from rsseg.models.registry import NETWORKS
 from rsseg.weights import Weights
 from rsseg.weights.exported import OnnxNetwork
 from rsseg.weights.onnx_file import GraphInput
-from tests.export.making import SHALLOW, make_weights
+from tests.export.making import SHALLOW, SHALLOW_LITE, make_weights
 
 TESTED_ELSEWHERE = {"maresunet", "linear", "maskattn-unet"}
 """The first two from file to file in test_engine.py, where the graph takes any size, the last one below."""
@@ -46,6 +46,15 @@ def test_an_onnx_graph_says_what_the_network_says(name: str, tmp_path: Path) -> 
     difference = onnx_difference(weights, GraphInput(multiple=weights.card.tile, fixed=True))
 
     assert difference < WORST.get(name, 1e-4)
+
+
+def test_a_graph_of_channels_convolved_by_themselves_says_what_the_network_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(efficientnet.LAYOUTS, *SHALLOW_LITE)
+    weights = make_weights(tmp_path / "w.safetensors", "manet", encoder=SHALLOW_LITE[0])
+
+    assert onnx_difference(weights, plan_input(weights.card, weights.network)) < 1e-4
 
 
 @pytest.mark.usefixtures("shallow")

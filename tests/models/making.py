@@ -31,11 +31,9 @@ def filled(module: Module, *, dtype: torch.dtype = torch.float64) -> Module:
 def network(
     architecture: str, *, bands: int = 3, classes: int = 4, dtype: torch.dtype = torch.float32, **options: Any
 ) -> Network:
-    """A network with seeded weights on the smallest encoder."""
-    encoder = next(iter(network_entry(architecture).sizes))
-    return filled(
-        build_network(architecture, encoder=encoder, bands=bands, classes=classes, **options), dtype=dtype
-    )
+    """A network with seeded weights, on the smallest ResNet unless an encoder is given."""
+    options.setdefault("encoder", next(iter(network_entry(architecture).sizes)))
+    return filled(build_network(architecture, bands=bands, classes=classes, **options), dtype=dtype)
 
 
 def image(*shape: int, seed: int = 7, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -45,7 +45,8 @@ def measure_reach(entry: NetworkEntry, encoder: str, *, axis: int, expected: int
     shape[axis] += 2 * margin
     x = torch.rand(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 0.5
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(functional, "relu", lambda x, inplace=False: x)
+        for name in ("relu", "relu6"):
+            patch.setattr(functional, name, lambda x, inplace=False: x)
         patch.setattr(functional, "max_pool2d", _average_pool)
         contexts = take_contexts(network, x)
         logits = network(x.requires_grad_(), contexts)

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from rsseg.models.resnet import LAYOUTS, STRIDES, ResNet
+from rsseg.models.encoders import STRIDES
+from rsseg.models.resnet import LAYOUTS, ResNet
 
 PARAMETERS = {  # torchvision's, without fc
     "resnet18": 11_176_512,

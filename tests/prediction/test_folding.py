@@ -108,6 +108,19 @@ def test_every_network_keeps_its_logits_and_contexts(name: str) -> None:
         assert torch.allclose(folded(x, other), whole(x, known), atol=1e-10)
 
 
+def test_an_encoder_that_convolves_channels_by_themselves_keeps_its_features() -> None:
+    whole, folded = (
+        network("manet", encoder="efficientnet-lite0", dtype=torch.float64).eval() for _ in range(2)
+    )
+    x = image(2, 3, 64, 96, dtype=torch.float64)
+
+    done = fold_norms(folded, x[:1, :, :64, :64])
+
+    norms = sum(isinstance(module, nn.BatchNorm2d) for module in whole.modules())
+    assert len(done) == norms == 60
+    assert torch.allclose(folded(x), whole(x), atol=1e-10)
+
+
 def test_a_network_for_one_size_is_folded_at_that_size() -> None:
     name = "maskattn-unet-published"
     side = network_entry(name).side

@@ -224,15 +224,18 @@ def test_frozen_norms_keep_what_they_have_seen_and_still_scale() -> None:
 
 
 def test_the_moving_average_is_its_definition_and_is_what_is_kept() -> None:
-    made = learner(seeded(Normed), ema=0.75)
+    made = learner(seeded(Normed), ema=0.25)
     assert made.kept is not made.network
     expected: dict[str, Tensor] = {}
 
-    for step in range(4):
+    for share, step in zip(
+        (0, 2 / 11, 0.25, 0.25), range(4), strict=True
+    ):  # that is min(3 / 12, 0.25), and so on
         made.learn(batch(), step)
         now = numbers(made.network)
         expected = {
-            name: 0.75 * expected[name] + 0.25 * tensor if step else tensor for name, tensor in now.items()
+            name: share * expected[name] + (1 - share) * tensor if step else tensor
+            for name, tensor in now.items()
         }
 
     kept = numbers(made.kept)

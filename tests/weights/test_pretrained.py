@@ -16,12 +16,13 @@ from safetensors.torch import save_file
 
 from rsseg.classes import ClassTable
 from rsseg.errors import OptionError, ResourceError, WeightsError
+from rsseg.models.efficientnet import EfficientNetLite
 from rsseg.models.registry import NETWORKS, build_network
 from rsseg.preprocess import default_scaling
 from rsseg.weights import WeightCard, init_weights, pretrained, save_weights
 from rsseg.weights.card import new_card
 from rsseg.weights.pretrained import fetch_imagenet, find_encoder, load_encoder
-from tests.weights.making import torchvision_state, write_torchvision
+from tests.weights.making import torchvision_state, write_lite, write_torchvision
 
 WITH_ENCODER = [name for name, entry in NETWORKS.items() if entry.encoders]
 CONTENT = b"not a network, but bytes with a hash"
@@ -107,7 +108,7 @@ def test_rsseg_weights_of_another_encoder_are_refused(tmp_path: Path) -> None:
     save_weights(tmp_path / "linear.safetensors", init_weights(linear, seed=0), linear)
     network = build_network("manet", encoder="resnet18", classes=2)
 
-    with pytest.raises(WeightsError, match="holds no ResNet encoder; the network's encoder is resnet18"):
+    with pytest.raises(WeightsError, match="holds no encoder; the network's encoder is resnet18"):
         load_encoder(network, encoder="resnet18", source=str(tmp_path / "linear.safetensors"))
 
 
@@ -115,7 +116,7 @@ def test_a_state_dict_of_something_else_is_refused(tmp_path: Path) -> None:
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "vgg.pth")
     network = build_network("manet", encoder="resnet18", classes=2)
 
-    with pytest.raises(WeightsError, match=r"vgg\.pth: holds no ResNet encoder"):
+    with pytest.raises(WeightsError, match=r"vgg\.pth: holds no encoder"):
         load_encoder(network, encoder="resnet18", source=str(tmp_path / "vgg.pth"))
 
 
@@ -145,11 +146,11 @@ def test_an_odd_first_convolution_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("architecture", [name for name in NETWORKS if name not in WITH_ENCODER])
-def test_a_network_without_resnet_is_refused(architecture: str) -> None:
+def test_a_network_without_encoder_is_refused(architecture: str) -> None:
     with torch.device("meta"):
         network = build_network(architecture, classes=2)
 
-    with pytest.raises(OptionError, match="has no ResNet that pretrained weights could fill"):
+    with pytest.raises(OptionError, match="has no encoder that pretrained weights could fill"):
         load_encoder(network, encoder="resnet18", source="imagenet")
 
 
@@ -315,12 +316,71 @@ def test_an_unknown_encoder_is_refused_with_the_known_ones() -> None:
     with pytest.raises(OptionError, match="vgg16: there are no weights from ImageNet") as caught:
         fetch_imagenet("vgg16")
 
-    assert caught.value.hint == "known are resnet18, resnet34, resnet50, resnet101"
+    assert str(caught.value.hint).startswith(
+        "known are resnet18, resnet34, resnet50, resnet101, efficientnet-lite0"
+    )
 
 
 def test_the_names_of_the_files_end_with_a_hash() -> None:
-    for encoder, name in pretrained.IMAGENET_FILES.items():
-        assert re.fullmatch(rf"{encoder}-[0-9a-f]{{8}}\.pth", name)
+    for encoder, name in {**pretrained.IMAGENET_FILES, **pretrained.IMAGENET_PACKAGES}.items():
+        assert re.fullmatch(rf"(\w+/models/)?{encoder}-[0-9a-f]{{8}}\.pth", name)
+
+
+@pytest.mark.parametrize("encoder", pretrained.IMAGENET_PACKAGES)
+def test_a_file_of_efficientnet_sees_our_pixels_as_it_saw_its_own(encoder: str, tmp_path: Path) -> None:
+    theirs = write_lite(tmp_path / "lite.pth", encoder)
+    network = build_network("manet", encoder=encoder, classes=2).eval()
+
+    report = load_encoder(network, encoder=encoder, source=str(tmp_path / "lite.pth"))
+
+    ours = find_encoder(network)
+    assert isinstance(ours, EfficientNetLite)
+    pixels = torch.randint(0, 256, (1, 3, 64, 64)).float()
+    z = default_scaling(3).apply(pixels, torch.ones(1, 64, 64, dtype=torch.bool))
+    with torch.no_grad():
+        found, expected = (
+            encoder.bn0(encoder.conv_stem(x)) for encoder, x in ((ours, z), (theirs, (pixels - 127) / 128))
+        )
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+    assert (report.encoder, report.bands) == (encoder, 3)
+    same = [name for name in ours.state_dict() if not name.startswith(("conv_stem", "bn0.running_mean"))]
+    assert all(torch.equal(ours.state_dict()[name], theirs.state_dict()[name]) for name in same)
+
+
+def test_imagenet_weights_of_an_efficientnet_come_from_an_installed_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = tmp_path / "installed" / "lite_of_a_test" / "models"
+    models.mkdir(parents=True)
+    (models.parent / "__init__.py").write_text("raise ImportError('nobody needs to run it')")
+    write_lite(tmp_path / "file.pth", "efficientnet-lite0")
+    sha256 = hashlib.sha256((tmp_path / "file.pth").read_bytes()).hexdigest()
+    name = f"lite0-{sha256[:8]}.pth"
+    network = build_network("manet", encoder="efficientnet-lite0", classes=2)
+    monkeypatch.setitem(pretrained.IMAGENET_PACKAGES, "efficientnet-lite0", f"lite_of_a_test/models/{name}")
+
+    with pytest.raises(ResourceError, match="lie in a package that is not installed") as missing:
+        load_encoder(network, encoder="efficientnet-lite0", source="imagenet")
+    monkeypatch.syspath_prepend(tmp_path / "installed")
+    (models / name).write_bytes(b"something else")
+    with pytest.raises(ResourceError, match="is missing or another file than its name says") as damaged:
+        load_encoder(network, encoder="efficientnet-lite0", source="imagenet")
+    (models / name).write_bytes((tmp_path / "file.pth").read_bytes())
+    report = load_encoder(network, encoder="efficientnet-lite0", source="imagenet")
+
+    assert missing.value.hint == "pip install lite-of-a-test"
+    assert damaged.value.hint == "pip install --force-reinstall lite-of-a-test"
+    assert (report.path, report.sha256) == (models / name, sha256)
+
+
+def test_a_file_of_another_efficientnet_is_refused(tmp_path: Path) -> None:
+    write_lite(tmp_path / "lite1.pth", "efficientnet-lite1")
+    network = build_network("manet", encoder="efficientnet-lite2", classes=2)
+
+    with pytest.raises(
+        WeightsError, match="holds efficientnet-lite1; the network's encoder is efficientnet-lite2"
+    ):
+        load_encoder(network, encoder="efficientnet-lite2", source=str(tmp_path / "lite1.pth"))
 
 
 def test_a_stem_in_half_precision_is_repeated_in_full_precision(tmp_path: Path) -> None:
