@@ -77,7 +77,8 @@ LAYOUTS = {
 
 def layout_name(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
     """The key of `LAYOUTS` that parameters belong to, whatever stands before their names; None if they fit none."""
-    out = {int(found[1]): shape[0] for name, shape in shapes.items() if (found := _BLOCK_OUT.search(name))}
+    named = ((_BLOCK_OUT.search(name), shape) for name, shape in shapes.items())
+    out = {int(found[1]): shape[0] for found, shape in named if found and len(shape) == 4}
     channels = tuple(out[number] for number in sorted(out))
     return next(
         (
@@ -89,7 +90,7 @@ def layout_name(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
     )
 
 
-_BLOCK_OUT = re.compile(r"(?:^|\.)blocks\.(\d+)\.project_conv\.weight$")
+_BLOCK_OUT = re.compile(r"(?:^|\.)blocks\.(\d{1,4})\.project_conv\.weight$")
 
 
 class DepthwiseConv(nn.Conv2d):
@@ -136,8 +137,6 @@ class InvertedResidual(nn.Module):
 
 class EfficientNetLite(nn.Module):
     """The encoder: (N, B, H, W) to four features (N, C_i, H / 4, W / 4) ... (N, C_i, H / 32, W / 32).
-
-    H and W are multiples of 32.
 
     Args:
         name: a key of `LAYOUTS`.
@@ -198,12 +197,14 @@ def _conv(channels: int, out: int, *, kernel_size: int, stride: int = 1, groups:
 
 
 def _pad(x: Tensor, conv: nn.Conv2d) -> Tensor:
-    """Pad an even number of rows and columns as TensorFlow does for a stride of 2: the odd one of K - 2 comes after."""
+    """Pad for a stride of 2 as TensorFlow does where rows and columns are even: by one less before than after.
+
+    Another row and column after that are seen only where the number is odd, which leaves half of it, rounded up.
+    """
     if conv.stride == (1, 1):
         return x
-    padded = conv.kernel_size[0] - 2
-    before, after = padded // 2, padded - padded // 2
-    return functional.pad(x, (before, after, before, after))
+    half = conv.kernel_size[0] // 2
+    return functional.pad(x, (half - 1, half + 1, half - 1, half + 1))
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:

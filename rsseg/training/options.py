@@ -119,10 +119,10 @@ class TrainOptions:
     `preset` says that the data are a published data set in its own folders and coding; see `rsseg.data.presets`.
     `sampling` says which windows become samples; see `rsseg.data.samplers`.
 
-    `ema` keeps a moving average of the parameters, which forgets the share 1 - `ema` of itself in each step, and more
-    in the first; 0 keeps none. The average is what is validated and kept. Training stops when `patience` epochs brought
-    nothing better; 0 stops at the end only. `norm` "frozen" leaves the statistics of batch norms as they are. `compile`
-    lets torch compile the network.
+    `ema` keeps a moving average of the parameters, which forgets the share 1 - `ema` of itself in each step, but at
+    least 9 / (10 + n) after n steps (0.99 counts after 890, 0.998 after 4,490); 0 keeps none. The average is what is
+    validated and kept. Training stops when `patience` epochs brought nothing better; 0 stops at the end only. `norm`
+    "frozen" leaves the statistics of batch norms as they are. `compile` lets torch compile the network.
 
     In the share `merge_contexts` of the steps, attention sees all samples of the batch (of each of its parts) as if
     they were one image: then the weights serve `--context raster` as well; see docs/decisions/0018.

@@ -157,13 +157,24 @@ def _plan_network(path: Path, tensors: Mapping[str, Tensor], options: ConvertOpt
 
 
 def _plan_encoder(path: Path, tensors: Mapping[str, Tensor], options: ConvertOptions) -> Conversion:
-    from rsseg.weights.pretrained import find_encoder, match_encoder, stem_bands, tensors_encoder
+    from rsseg.weights.pretrained import (
+        IMAGENET_PACKAGES,
+        find_encoder,
+        match_encoder,
+        stem_bands,
+        tensors_encoder,
+    )
 
     found = tensors_encoder(tensors) or ""
     if found not in network_entry(options.model).encoders:
         raise OptionError(
-            f"{path}: is a {found or 'part of an encoder'}, which is no encoder of {options.model}",
+            f"{path}: is a {found}, which is no encoder of {options.model}",
             hint=_encoders_hint(options.model),
+        )
+    if options.scaling not in ("", "imagenet") and found in IMAGENET_PACKAGES:
+        raise OptionError(
+            f"{path}: is a {found}, whose first convolution is made to take ImageNet's scaling",
+            hint=f"leave --scaling {options.scaling} out",
         )
     if options.classes is None:
         raise OptionError(

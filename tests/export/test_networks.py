@@ -48,11 +48,12 @@ def test_an_onnx_graph_says_what_the_network_says(name: str, tmp_path: Path) -> 
     assert difference < WORST.get(name, 1e-4)
 
 
+@pytest.mark.parametrize("name", ["manet", "attanet"])
 def test_a_graph_of_channels_convolved_by_themselves_says_what_the_network_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(efficientnet.LAYOUTS, *SHALLOW_LITE)
-    weights = make_weights(tmp_path / "w.safetensors", "manet", encoder=SHALLOW_LITE[0])
+    weights = make_weights(tmp_path / "w.safetensors", name, encoder=SHALLOW_LITE[0])
 
     assert onnx_difference(weights, plan_input(weights.card, weights.network)) < 1e-4
 

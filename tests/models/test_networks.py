@@ -87,6 +87,21 @@ def test_the_default_encoder_is_the_papers(architecture: str, parameters: int) -
     assert sum(p.numel() for p in built.parameters()) == parameters
 
 
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (16, 16), (33, 33), (31, 97), (75, 101)])
+@pytest.mark.parametrize("architecture", [name for name, entry in NETWORKS.items() if entry.encoders])
+def test_an_efficientnet_takes_any_size_and_gives_features_of_the_size_of_a_resnets(
+    architecture: str, height: int, width: int
+) -> None:
+    lite, resnet = (network(architecture, encoder=name) for name in ("efficientnet-lite0", "resnet18"))
+    x = image(1, 3, height, width)
+
+    with torch.no_grad():
+        assert lite(x).shape == (1, 4, height, width)
+        features, others = (built.encode(pad_to_multiple(x, built.padding)) for built in (lite, resnet))
+
+    assert [f.shape[2:] for f in features] == [f.shape[2:] for f in others]
+
+
 @pytest.mark.parametrize(("bands", "height", "width"), [(1, 1, 1), (4, 33, 33), (8, 31, 97), (3, 100, 160)])
 @pytest.mark.parametrize("architecture", [*WITH_ATTENTION, "linear"])
 def test_any_size_and_any_bands_give_logits_of_that_size(

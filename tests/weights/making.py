@@ -47,5 +47,5 @@ def write_lite(path: Path, encoder: str) -> EfficientNetLite:
     return network
 
 
-_OWN_PART = re.compile(r"(?<=\d)\.(?=[a-z])")
+_OWN_PART = re.compile(r"(?<=blocks\.\d)\.|(?<=blocks\.\d\d)\.")
 """In `blocks.3.bn0.weight` the point before the block's part: `_blocks.3._bn0.weight` there."""

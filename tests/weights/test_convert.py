@@ -17,7 +17,7 @@ from rsseg.weights.files import file_sha256, load_file
 from rsseg.weights.pretrained import find_encoder
 from rsseg.weights.published import PUBLISHED
 from tests.models.making import filled
-from tests.weights.making import torchvision_state, write_torchvision
+from tests.weights.making import torchvision_state, write_lite, write_torchvision
 
 NAMES = ClassTable((ClassInfo(0, "water", "#0000FF"), ClassInfo(1, "land", "#00FF00")))
 
@@ -279,6 +279,26 @@ def test_a_torchvision_resnet_that_cannot_be_used_is_refused(
 
     with pytest.raises(OptionError, match=message):
         convert(tmp_path / "r18.pth", model, **options)
+
+
+def test_an_efficientnet_becomes_the_encoder(tmp_path: Path) -> None:
+    theirs = write_lite(tmp_path / "lite.pth", "efficientnet-lite1")
+
+    found = convert(tmp_path / "lite.pth", "attanet", classes=NAMES, bands=4)
+
+    assert (found.card.encoder, found.card.scaling.channels) == ("efficientnet-lite1", 4)
+    encoder = found.build().encoder
+    assert torch.equal(encoder.blocks[5].bn2.running_var, theirs.blocks[5].bn2.running_var)
+    assert encoder.conv_stem.weight.shape[1] == 4
+
+
+def test_an_efficientnet_takes_its_own_scaling_only(tmp_path: Path) -> None:
+    write_lite(tmp_path / "lite.pth", "efficientnet-lite0")
+
+    with pytest.raises(OptionError, match="first convolution is made to take ImageNet's scaling") as caught:
+        convert(tmp_path / "lite.pth", "manet", classes=NAMES, scaling="unit")
+
+    assert caught.value.hint == "leave --scaling unit out"
 
 
 def test_a_torchvision_resnet_of_a_wider_kind_is_refused(tmp_path: Path) -> None:

@@ -335,7 +335,10 @@ def test_a_file_of_efficientnet_sees_our_pixels_as_it_saw_its_own(encoder: str, 
 
     ours = find_encoder(network)
     assert isinstance(ours, EfficientNetLite)
-    pixels = torch.randint(0, 256, (1, 3, 64, 64)).float()
+    names = set(torch.load(tmp_path / "lite.pth", weights_only=True))
+    assert {"_conv_stem.weight", "_bn0.running_mean", "_blocks.0._bn1.bias"} <= names
+    assert {"_blocks.10._expand_conv.weight", "_blocks.15._project_conv.weight", "_fc.weight"} <= names
+    pixels = torch.randint(0, 256, (1, 3, 64, 64), generator=torch.Generator().manual_seed(1)).float()
     z = default_scaling(3).apply(pixels, torch.ones(1, 64, 64, dtype=torch.bool))
     with torch.no_grad():
         found, expected = (
@@ -363,14 +366,42 @@ def test_imagenet_weights_of_an_efficientnet_come_from_an_installed_package(
         load_encoder(network, encoder="efficientnet-lite0", source="imagenet")
     monkeypatch.syspath_prepend(tmp_path / "installed")
     (models / name).write_bytes(b"something else")
-    with pytest.raises(ResourceError, match="is missing or another file than its name says") as damaged:
+    with pytest.raises(ResourceError, match="is missing, or another file than its name says") as damaged:
         load_encoder(network, encoder="efficientnet-lite0", source="imagenet")
     (models / name).write_bytes((tmp_path / "file.pth").read_bytes())
     report = load_encoder(network, encoder="efficientnet-lite0", source="imagenet")
 
-    assert missing.value.hint == "pip install lite-of-a-test"
+    assert missing.value.hint == "pip install --force-reinstall lite-of-a-test"
     assert damaged.value.hint == "pip install --force-reinstall lite-of-a-test"
     assert (report.path, report.sha256) == (models / name, sha256)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"_blocks.7._project_conv.weight": None},
+            "is an EfficientNet of another size or kind, which is no encoder",
+        ),
+        ({"_blocks.7._project_conv.weight": torch.ones(())}, "is an EfficientNet of another size or kind"),
+        ({"_bn0.running_mean": torch.ones(32, dtype=torch.bool)}, r"1 misshapen \(bn0.running_mean is bool"),
+        (
+            {"_conv_stem.weight": torch.ones(32, 3, 3, 3, dtype=torch.int64)},
+            r"1 misshapen \(conv_stem.weight is int64",
+        ),
+        ({"_conv_stem._weight": torch.ones(32, 3, 3, 3)}, "holds no encoder"),
+    ],
+)
+def test_an_odd_file_of_efficientnet_is_refused(
+    changes: dict[str, torch.Tensor | None], message: str, tmp_path: Path
+) -> None:
+    write_lite(tmp_path / "lite.pth", "efficientnet-lite0")
+    state = {**torch.load(tmp_path / "lite.pth", weights_only=True), **changes}
+    torch.save({name: tensor for name, tensor in state.items() if tensor is not None}, tmp_path / "lite.pth")
+    network = build_network("manet", encoder="efficientnet-lite0", classes=2)
+
+    with pytest.raises(WeightsError, match=message):
+        load_encoder(network, encoder="efficientnet-lite0", source=str(tmp_path / "lite.pth"))
 
 
 def test_a_file_of_another_efficientnet_is_refused(tmp_path: Path) -> None:
