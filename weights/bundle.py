@@ -1,4 +1,4 @@
-"""Store trained weights as bundled ones: fp16, with their measured scores, and their hash in index.toml.
+"""Store trained weights as bundled ones: fp16, with measured scores and the words of their recipe; hash in index.toml.
 
 python weights/bundle.py runs/buildings/best.safetensors buildings [tile=1024] [mean_iou=0.83 ...]
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,12 +22,16 @@ HERE = Path(__file__).parent
 def main(source: str, name: str, *facts: str) -> None:
     """Store the weights `source` as `name`, with a tile or scores, NAME=VALUE, instead of those of their card."""
     weights = load_weights(source)
+    words = tomllib.loads((HERE / "recipes" / f"{name}.toml").read_text(encoding="utf-8"))["card"]
     said = {key: value for key, _, value in (fact.rpartition("=") for fact in facts)}
-    card = replace(weights.card, tile=int(said.pop("tile", weights.card.tile)))
+    card = replace(weights.card, **words, tile=int(said.pop("tile", weights.card.tile)))
     card = with_scores(card, {key: float(value) for key, value in said.items()} or card.scores)
     target = HERE / f"{name}-{card.architecture}-{card.encoder}.safetensors"
     save_weights(target, weights.network, card, dtype=torch.float16)
     write_entry(name, target)
+    for old in sorted(HERE.glob("*.safetensors")):
+        if f'"{old.name}"' not in (HERE / "index.toml").read_text(encoding="utf-8"):
+            old.unlink()
 
 
 def write_entry(name: str, target: Path) -> None:
