@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
@@ -81,6 +82,21 @@ def test_threads_read_the_same_as_one_with_a_handle_to_each_and_all_are_closed(
     assert [dataset.closed for dataset in opened] == [True] * 4
     with pytest.raises(ValueError, match="is closed"):
         source.read(Window(0, 0, 1, 1))
+
+
+def test_a_file_that_is_gone_is_read_to_its_end_by_threads_in_turn(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "image.tif", noise(3, 64, 64), **UTM)
+    with open_raster(path) as source, ThreadPoolExecutor(4) as pool:
+        whole = source.read(source.grid.window).data
+        path.unlink()
+        with source._handles.use():
+            parts = [pool.submit(source.read, Window(0, row * 16, 64, 16)) for row in range(4)]
+            time.sleep(0.2)
+            assert not any(part.done() for part in parts)  # each waits for the one handle there is
+
+        read = np.concatenate([part.result(timeout=60).data for part in parts], axis=1)
+
+    np.testing.assert_array_equal(read, whole)
 
 
 def test_bands_come_in_the_order_asked_for(tmp_path: Path) -> None:
