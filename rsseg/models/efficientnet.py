@@ -96,7 +96,7 @@ _BLOCK_OUT = re.compile(r"(?:^|\.)blocks\.(\d{1,4})\.project_conv\.weight$")
 class DepthwiseConv(nn.Conv2d):
     """A convolution of each channel by itself, which learns in the type of its parameters on a CPU.
 
-    There torch takes 3 to 9 times as long for its gradients in bfloat16.
+    There torch takes longer for its gradients in bfloat16 (docs/decisions/0020).
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -187,12 +187,10 @@ def _round_channels(channels: float) -> int:
 
 
 def _conv(channels: int, out: int, *, kernel_size: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    """Make a convolution; what one with a stride of 2 sees is padded by `_pad` before."""
+    """Make a convolution whose first weights keep the size of gradients; for a stride of 2, `_pad` comes before it."""
     kind, padding = DepthwiseConv if groups > 1 else nn.Conv2d, kernel_size // 2 if stride == 1 else 0
     conv = kind(channels, out, kernel_size, stride=stride, padding=padding, groups=groups, bias=False)
-    nn.init.normal_(
-        conv.weight, std=math.sqrt(2 * groups / (kernel_size**2 * out))
-    )  # of gradients, it keeps the size
+    nn.init.normal_(conv.weight, std=math.sqrt(2 * groups / (kernel_size**2 * out)))
     return conv
 
 

